@@ -1,0 +1,41 @@
+"""How wide must a neural network be? Proved floors, constructed ceilings, and what training finds between them."""
+
+from expressivity import certificates as certificates
+from expressivity import constructions as constructions
+from expressivity import relu as relu
+from expressivity import targets as targets
+from expressivity import theorems as theorems
+
+# floors and ceilings
+from expressivity.certificates.base import Certificate as Certificate
+from expressivity.certificates.base import Evidence as Evidence
+from expressivity.certificates.base import NetworkClass as NetworkClass
+from expressivity.constructions.base import Construction as Construction
+
+# measures and targets
+from expressivity.measures import Ball as Ball
+from expressivity.measures import Box as Box
+from expressivity.measures import Gaussian as Gaussian
+
+# errors
+from expressivity.norms import Estimate as Estimate
+from expressivity.norms import error as error
+from expressivity.norms import fvu as fvu
+
+# networks and their calculus
+from expressivity.relu.calculus import add as add
+from expressivity.relu.calculus import compose as compose
+from expressivity.relu.calculus import identity as identity
+from expressivity.relu.calculus import pad_depth as pad_depth
+from expressivity.relu.calculus import pad_width as pad_width
+from expressivity.relu.calculus import parallel as parallel
+from expressivity.relu.calculus import scale as scale
+from expressivity.relu.calculus import stack as stack
+from expressivity.relu.evaluate import evaluate as evaluate
+from expressivity.relu.network import ReLUNetwork as ReLUNetwork
+from expressivity.targets import Target as Target
+
+# width
+from expressivity.width import Width as Width
+
+__version__ = "0.1.0"

@@ -1,0 +1,28 @@
+"""Networks as mathematical objects: the network, its calculus, and exact views of it."""
+
+from expressivity.relu.calculus import (
+    add as add,
+)
+from expressivity.relu.calculus import (
+    compose as compose,
+)
+from expressivity.relu.calculus import (
+    identity as identity,
+)
+from expressivity.relu.calculus import (
+    pad_depth as pad_depth,
+)
+from expressivity.relu.calculus import (
+    pad_width as pad_width,
+)
+from expressivity.relu.calculus import (
+    parallel as parallel,
+)
+from expressivity.relu.calculus import (
+    scale as scale,
+)
+from expressivity.relu.calculus import (
+    stack as stack,
+)
+from expressivity.relu.network import Block as Block
+from expressivity.relu.network import ReLUNetwork as ReLUNetwork

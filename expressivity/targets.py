@@ -1,0 +1,393 @@
+"""Targets: functions together with the domain and the probability measure in which their error is taken."""
+
+import dataclasses
+import functools
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from expressivity.measures import AbstractDomain, AbstractMeasure, Ball, Box, Points
+from expressivity.relu.gadgets import random_network as _random_network
+from expressivity.relu.network import ReLUNetwork
+
+# Points an axis of the default quadrature rules, by dimension: about 200,000 points each.
+QUADRATURE_ORDERS = {1: 4000, 2: 320, 3: 44, 4: 18, 5: 9, 6: 6}
+
+PointFunction = Callable[[Float[Array, " n"]], Float[Array, ""]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Quadratic:
+    r"""The coefficients of $f(x) = x^T A x + b \cdot x + c$, for closed forms. `matrix` is symmetric."""
+
+    matrix: np.ndarray
+    slope: np.ndarray
+    offset: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Target:
+    r"""A function $f: \mathbb R^n \to \mathbb R$ with the probability measure in which errors against it are taken.
+
+    Args:
+        function: Maps one point of shape (n,) to one number; JAX-traceable.
+        measure: The measure, for instance `ex.Ball(2)`.
+        lipschitz: A Lipschitz constant of f on the support (Euclidean norm), where one is known. Proved bounds use it.
+        name: A short name for tables.
+        quadratic: The coefficients, if f is a quadratic polynomial.
+        network: A network that equals f everywhere, if there is one.
+        oscillation: Bounds $\sup |f - f(\mathrm{center})|$ on boxes: maps lower and upper corners of shape (boxes, n)
+            to (boxes,). Needed for proved bounds where f has no Lipschitz constant.
+        witness: Points of shape (k, n) that every evaluation in the sup norm has to contain; by default the centre and
+            the boundary of the domain.
+
+    Raises:
+        TypeError: If JAX cannot trace the function.
+        ValueError: If its value is not one number, or the Lipschitz constant is negative or not finite.
+
+    >>> import expressivity as ex, jax.numpy as jnp
+    >>> target = ex.Target(lambda x: jnp.sin(x[0]), ex.Box(2), lipschitz=1.0, name="sine")
+    >>> round(float(target.values([[0.5, 0.0]])[0]), 9)
+    0.479425539
+    """
+
+    function: PointFunction
+    measure: AbstractMeasure
+    lipschitz: float | None = None
+    name: str = "target"
+    quadratic: Quadratic | None = None
+    network: ReLUNetwork | None = None
+    oscillation: Callable[[Points, Points], np.ndarray] | None = None
+    witness: Points | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.measure, AbstractMeasure):
+            raise TypeError(f"A target needs a measure such as expressivity.Ball(2); got {self.measure!r}.")
+        if self.lipschitz is not None and not (math.isfinite(self.lipschitz) and self.lipschitz >= 0):
+            raise ValueError(f"A Lipschitz constant is finite and not negative; got {self.lipschitz}.")
+        n = self.measure.dim
+        try:
+            result = jax.eval_shape(_fresh(self.function), jax.ShapeDtypeStruct((n,), jnp.float32))
+        except Exception as error:
+            reason = (str(error) or "no message").splitlines()[0]
+            raise TypeError(
+                f"The function of target {self.name!r} cannot be traced by JAX at a point of shape ({n},) "
+                f"({type(error).__name__}: {reason}). Write it with jax.numpy, without branching on values."
+            ) from error
+        shape = getattr(result, "shape", None)
+        if shape != ():
+            found = f"an array of shape {shape}" if shape is not None else repr(result)
+            raise ValueError(
+                f"The function of target {self.name!r} returns {found} at one point; it has to return one number, of "
+                "shape ()."
+            )
+
+    @property
+    def dim(self) -> int:
+        return self.measure.dim
+
+    @property
+    def witness_points(self) -> Points:
+        """The points that an evaluation in the sup norm contains."""
+        if self.witness is not None:
+            return np.asarray(self.witness, dtype=np.float64)
+        if isinstance(self.measure, AbstractDomain):
+            return np.concatenate([self.measure.center[None], self.measure.boundary(256)])
+        return np.zeros((0, self.dim))
+
+    def values(self, points: Any) -> Float[np.ndarray, " points"]:
+        """f at points of shape (k, n), in float64.
+
+        Raises:
+            ValueError: If the points have another shape.
+        """
+        points = np.asarray(points, dtype=np.float64)
+        if points.ndim != 2 or points.shape[1] != self.dim:
+            raise ValueError(f"Target {self.name!r} reads points of shape (k, {self.dim}); got {points.shape}.")
+        with jax.enable_x64(True):
+            return np.asarray(self._values(points), dtype=np.float64)
+
+    def gradients(self, points: Any) -> Float[np.ndarray, "points n"]:
+        """The gradient of f at points of shape (k, n), in float64, by automatic differentiation."""
+        with jax.enable_x64(True):
+            return np.asarray(self._gradients(np.asarray(points, dtype=np.float64)), dtype=np.float64)
+
+    def batch(self, points: Any) -> Float[Array, " points"]:
+        """f at points of shape (k, n), as JAX code to be traced inside a program of either precision."""
+        return jax.vmap(_fresh(self.function))(points)
+
+    @functools.cached_property
+    def _values(self) -> Callable[[Any], Array]:
+        return jax.jit(jax.vmap(_fresh(self.function)))
+
+    @functools.cached_property
+    def _gradients(self) -> Callable[[Any], Array]:
+        return jax.jit(jax.vmap(jax.grad(_fresh(self.function))))
+
+    def cell_oscillation(self, lower: Points, upper: Points) -> Float[np.ndarray, " boxes"]:
+        r"""A proved bound on $\sup_x |f(x) - f(\mathrm{center})|$ over each of the boxes [lower, upper].
+
+        Points outside the domain count by their projection, so that f is $f \circ \mathrm{proj}$ there.
+
+        Raises:
+            ValueError: If neither a Lipschitz constant nor an oscillation bound is known.
+        """
+        if self.oscillation is not None:
+            return np.asarray(self.oscillation(lower, upper), dtype=np.float64)
+        if self.lipschitz is None:
+            raise ValueError(
+                f"No bound can be proved for target {self.name!r}: it has neither a Lipschitz constant nor an "
+                "oscillation bound. Give lipschitz=... or oscillation=... to expressivity.Target."
+            )
+        return self.lipschitz * np.linalg.norm(upper - lower, axis=1) / 2
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """A digest of what the target is: measure, and values at fixed points. It addresses finished work."""
+        points, _ = self.measure.quadrature(max(2, round(64 ** (1 / self.dim))))
+        values = np.concatenate([self.values(points), self.values(points[:1] / 3)])
+        text = f"{self.name}|{type(self.measure).__name__}|{self.measure!r}|"
+        return hashlib.sha256(text.encode() + np.round(values, 9).tobytes()).hexdigest()[:16]
+
+
+def _fresh(function: PointFunction) -> PointFunction:
+    """The same function as a new object: JAX caches traces by identity, and those of one precision spoil the other."""
+    return lambda x: function(x)
+
+
+def _radius(measure: AbstractMeasure) -> float:
+    """The largest |x| on the support."""
+    if isinstance(measure, Ball):
+        return measure.radius
+    if isinstance(measure, Box):
+        return max(abs(measure.low), abs(measure.high)) * math.sqrt(measure.dim)
+    return math.inf
+
+
+def _lipschitz(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _needs(measure: AbstractMeasure, dim: int, what: str) -> None:
+    if measure.dim < dim:
+        raise ValueError(f"{what} needs at least {dim} dimensions; the measure has {measure.dim}.")
+
+
+def norm_squared(measure: AbstractMeasure) -> Target:
+    r"""$f(x) = |x|^2$.
+
+    >>> import expressivity as ex
+    >>> ex.targets.norm_squared(ex.Ball(2)).lipschitz
+    2.0
+    """
+    n = measure.dim
+    return Target(
+        lambda x: jnp.sum(x**2),
+        measure,
+        lipschitz=_lipschitz(2 * _radius(measure)),
+        name="norm_squared",
+        quadratic=Quadratic(np.eye(n), np.zeros(n), 0.0),
+    )
+
+
+def product(measure: AbstractMeasure) -> Target:
+    r"""$f(x) = x_1 x_2$; constant along no direction of the plane, nearest to it along the diagonals.
+
+    >>> import expressivity as ex
+    >>> float(ex.targets.product(ex.Box(2)).values([[0.5, -1.0]])[0])
+    -0.5
+    """
+    _needs(measure, 2, "The product x1 * x2")
+    n = measure.dim
+    matrix = np.zeros((n, n))
+    matrix[0, 1] = matrix[1, 0] = 0.5
+    largest = math.sqrt(2) * max(abs(measure.low), abs(measure.high)) if isinstance(measure, Box) else _radius(measure)
+    return Target(
+        lambda x: x[0] * x[1],
+        measure,
+        lipschitz=_lipschitz(largest),
+        name="product",
+        quadratic=Quadratic(matrix, np.zeros(n), 0.0),
+    )
+
+
+def cosine_norm(measure: AbstractMeasure) -> Target:
+    r"""$f(x) = \cos(2\pi|x|)$, a wave around the origin; the gradient at 0 is 0.
+
+    >>> import expressivity as ex
+    >>> float(ex.targets.cosine_norm(ex.Ball(2)).values([[0.0, 0.5]])[0])
+    -1.0
+    """
+
+    def function(x: Any) -> Any:
+        squared = jnp.sum(x**2)
+        # the inner `where` keeps the gradient of the square root finite at the origin
+        return jnp.where(squared > 0, jnp.cos(2 * jnp.pi * jnp.sqrt(jnp.where(squared > 0, squared, 1.0))), 1.0)
+
+    witness = None
+    if isinstance(measure, AbstractDomain):
+        boundary = measure.boundary(256)
+        halves = 0.5 * boundary / np.linalg.norm(boundary, axis=1, keepdims=True)
+        witness = np.concatenate([np.zeros((1, measure.dim)), boundary, halves])
+        witness = witness[measure.contains(witness)]
+    return Target(function, measure, lipschitz=2 * math.pi, name="cosine_norm", witness=witness)
+
+
+def ball_indicator(measure: AbstractMeasure, radius: float | None = None) -> Target:
+    r"""$f(x) = 1$ for $|x| \le \mathrm{radius}$ and 0 elsewhere: not continuous, so only L1 and L2 can become small.
+
+    Args:
+        measure: The measure.
+        radius: By default $1/\sqrt 2$.
+
+    Raises:
+        ValueError: If the radius is not positive and finite.
+
+    >>> import expressivity as ex
+    >>> ex.targets.ball_indicator(ex.Ball(2)).values([[0.5, 0.0], [0.5, 0.6]]).tolist()
+    [1.0, 0.0]
+    """
+    radius = math.sqrt(0.5) if radius is None else float(radius)
+    if not (math.isfinite(radius) and radius > 0):
+        raise ValueError(f"The radius of the ball indicator is positive and finite, not {radius}.")
+
+    def oscillation(lower: Points, upper: Points) -> np.ndarray:
+        nearest = np.linalg.norm(np.clip(0.0, lower, upper), axis=1)
+        farthest = np.linalg.norm(np.maximum(np.abs(lower), np.abs(upper)), axis=1)
+        return ((nearest <= radius) & (farthest > radius)).astype(np.float64)
+
+    # if the support lies inside the ball the bound above is 0 there as it should be
+    return Target(
+        lambda x: jnp.where(jnp.sum(x**2) <= radius**2, 1.0, 0.0),
+        measure,
+        name="ball_indicator",
+        oscillation=oscillation,
+    )
+
+
+def ridge(measure: AbstractMeasure, direction: Sequence[float] | None = None) -> Target:
+    r"""$f(x) = \sin(\pi\, w \cdot x)$ for a unit vector w: the negative control.
+
+    It is constant along n - 1 directions, so narrow networks must succeed and no floor may forbid them.
+
+    Args:
+        measure: The measure.
+        direction: w, normalised here; by default $(1, \dots, 1)/\sqrt n$.
+
+    Raises:
+        ValueError: If the direction has the wrong length or is zero.
+
+    >>> import expressivity as ex
+    >>> float(ex.targets.ridge(ex.Box(1)).values([[0.5]])[0])
+    1.0
+    """
+    w = np.ones(measure.dim) if direction is None else np.asarray(direction, dtype=np.float64)
+    if w.shape != (measure.dim,) or not np.linalg.norm(w) > 0:
+        raise ValueError(f"A ridge direction is a nonzero vector of {measure.dim} numbers; got {direction!r}.")
+    w = w / np.linalg.norm(w)
+    return Target(lambda x: jnp.sin(jnp.pi * jnp.sum(w * x)), measure, lipschitz=math.pi, name="ridge")
+
+
+def parabola_ridge(measure: AbstractMeasure) -> Target:
+    r"""$f(x) = x_1 + x_2^2$; the direction along which it is nearest to constant is no axis.
+
+    >>> import expressivity as ex
+    >>> float(ex.targets.parabola_ridge(ex.Box(2)).values([[0.5, -1.0]])[0])
+    1.5
+    """
+    _needs(measure, 2, "The function x1 + x2^2")
+    n = measure.dim
+    matrix, slope = np.zeros((n, n)), np.zeros(n)
+    matrix[1, 1], slope[0] = 1.0, 1.0
+    largest = max(abs(measure.low), abs(measure.high)) if isinstance(measure, Box) else _radius(measure)
+    return Target(
+        lambda x: x[0] + x[1] ** 2,
+        measure,
+        lipschitz=_lipschitz(math.sqrt(1 + 4 * largest**2)),
+        name="parabola_ridge",
+        quadratic=Quadratic(matrix, slope, 0.0),
+    )
+
+
+def random_network(measure: AbstractMeasure, k: int = 3, seed: int = 0) -> Target:
+    r"""A random network of width $2k^2$ with two hidden layers, shifted and scaled to mean 0 and variance 1.
+
+    Weights are i.i.d. $\mathcal N(0, 1)$ and biases uniform on $[-1, 1)$, the law of the experiments of Lu et al.
+    (2017). The Lipschitz constant given is the product of the spectral norms.
+
+    Raises:
+        ValueError: If `k` is below 1.
+
+    >>> import expressivity as ex
+    >>> ex.targets.random_network(ex.Box(2), k=3).network.width
+    18
+    """
+    if k < 1:
+        raise ValueError(f"A wide target has k of at least 1; got {k}.")
+    raw = _random_network(measure.dim, (2 * k * k, 2 * k * k), seed)
+    points, weights = measure.quadrature(QUADRATURE_ORDERS.get(measure.dim, 6))
+    values = _forward(raw, points)
+    mean = float(weights @ values)
+    deviation = math.sqrt(float(weights @ (values - mean) ** 2))
+    *hidden, (weight, bias) = raw.layers
+    network = ReLUNetwork.from_layers([*hidden, (weight / deviation, (bias - mean) / deviation)])
+    lipschitz = math.prod(float(np.linalg.norm(w, 2)) for w, _ in network.layers)
+    return Target(
+        lambda x: network(x)[0], measure, lipschitz=lipschitz, name=f"random_network_{k}_{seed}", network=network
+    )
+
+
+def _forward(network: ReLUNetwork, points: Points) -> np.ndarray:
+    h = points
+    *hidden, (weight, bias) = network.layers
+    for w, b in hidden:
+        h = np.maximum(h @ w.T + b, 0.0)
+    return (h @ weight.T + bias)[:, 0]
+
+
+def max_affine(
+    measure: AbstractMeasure, slopes: Any = None, offsets: Any = None, *, count: int = 8, seed: int = 0
+) -> Target:
+    r"""$f(x) = \max_i (a_i \cdot x + b_i)$: exact at width n + 1 with N - 1 hidden layers.
+
+    Args:
+        measure: The measure.
+        slopes: The $a_i$, shape (N, n). By default `count` tangent planes of $|x|^2$ at random points of the measure.
+        offsets: The $b_i$, shape (N,).
+        count, seed: Number and randomness of the default.
+
+    Raises:
+        ValueError: If shapes do not fit, or only one of `slopes` and `offsets` is given.
+
+    >>> import expressivity as ex
+    >>> hat = ex.targets.max_affine(ex.Box(1), [[1.0], [-1.0]], [0.0, 0.0])
+    >>> hat.values([[-0.25]]).tolist(), hat.lipschitz
+    ([0.25], 1.0)
+    """
+    if (slopes is None) != (offsets is None):
+        raise ValueError("A maximum of affine functions needs slopes and offsets, or neither for the default.")
+    if slopes is None:
+        rng = np.random.default_rng(seed)
+        scale = _radius(measure) if isinstance(measure, AbstractDomain) else 1.0
+        direction = rng.standard_normal((count, measure.dim))
+        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+        points = scale * rng.uniform(0.2, 0.9, (count, 1)) * direction
+        slopes, offsets = 2 * points, -(points**2).sum(1)
+    a, b = np.asarray(slopes, dtype=np.float64), np.asarray(offsets, dtype=np.float64)
+    if a.ndim != 2 or a.shape[1] != measure.dim or b.shape != a.shape[:1] or not len(a):
+        raise ValueError(
+            f"A maximum of N affine functions needs slopes (N, {measure.dim}) and offsets (N,); got {a.shape} and "
+            f"{b.shape}."
+        )
+    return Target(
+        lambda x: jnp.max(jnp.sum(a * x, axis=1) + b),
+        measure,
+        lipschitz=float(np.linalg.norm(a, axis=1).max()),
+        name="max_affine",
+    )
