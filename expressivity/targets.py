@@ -233,7 +233,8 @@ def cosine_norm(measure: AbstractMeasure) -> Target:
     witness = None
     if isinstance(measure, AbstractDomain):
         boundary = measure.boundary(256)
-        halves = 0.5 * boundary / np.linalg.norm(boundary, axis=1, keepdims=True)
+        outside = boundary[np.any(boundary != 0, axis=1)]
+        halves = 0.5 * outside / np.linalg.norm(outside, axis=1, keepdims=True)
         witness = np.concatenate([np.zeros((1, measure.dim)), boundary, halves])
         witness = witness[measure.contains(witness)]
     return Target(function, measure, lipschitz=2 * math.pi, name="cosine_norm", witness=witness)

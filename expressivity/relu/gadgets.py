@@ -1,6 +1,7 @@
 """Small networks that larger ones are made of."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -19,7 +20,6 @@ def random_network(input_dim: int, widths: Sequence[int], seed: int) -> ReLUNetw
     rng = np.random.default_rng(seed)
     sizes = [input_dim, *widths, 1]
     layers = [
-        (rng.standard_normal((outputs, inputs)), rng.uniform(-1.0, 1.0, outputs))
-        for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True)
+        (rng.standard_normal((outputs, inputs)), rng.uniform(-1.0, 1.0, outputs)) for inputs, outputs in pairwise(sizes)
     ]
     return ReLUNetwork.from_layers(layers)

@@ -61,7 +61,8 @@ class ReLUNetwork(eqx.Module):
     (`2.0 * f`).
 
     >>> import numpy as np
-    >>> hat = ReLUNetwork.from_layers([(np.ones((2, 1)), np.array([0.0, -0.5])), (np.array([[2.0, -4.0]]), np.zeros(1))])
+    >>> hidden, output = (np.ones((2, 1)), np.array([0.0, -0.5])), (np.array([[2.0, -4.0]]), np.zeros(1))
+    >>> hat = ReLUNetwork.from_layers([hidden, output])
     >>> hat.width, hat.depth, hat.hidden_layers, hat.size, hat.nonzeros
     (2, 2, 1, 7, 5)
     >>> float(hat(np.array([0.75]))[0])
