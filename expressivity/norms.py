@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -82,7 +83,7 @@ class Rule:
         """Values and half-widths, each of shape (*nets,), of networks whose outputs at the points are given."""
         residual = np.abs(np.asarray(outputs, dtype=np.float64) - self.values)
         ends = (0, *self.bounds)
-        groups = [residual[..., a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        groups = [residual[..., a:b] for a, b in pairwise(ends)]
         if norm == "sup":
             witness = groups[3].max(-1, initial=0.0)
             coarse = np.maximum(np.maximum(groups[1].max(-1), groups[2].max(-1)), witness)

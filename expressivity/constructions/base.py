@@ -41,7 +41,7 @@ class Construction:
             raise ValueError(f"The bound of a construction is a finite number of at least 0; got {self.error_bound}.")
         if self.network.width > self.width_bound:
             raise ValueError(
-                f"The network has width {self.network.width}, above the {self.width_bound} that {self.theorem} promises."
+                f"The network has width {self.network.width}; {self.theorem} promises {self.width_bound} at most."
             )
 
     def bound(self, norm: str) -> float:
