@@ -88,12 +88,12 @@ class Rule:
             witness = groups[3].max(-1, initial=0.0)
             coarse = np.maximum(np.maximum(groups[1].max(-1), groups[2].max(-1)), witness)
             value = np.maximum(groups[0].max(-1), coarse)
-            return value, value - coarse + 4 * np.finfo(np.float64).eps * value
+            return np.asarray(value), np.asarray(value - coarse + 4 * np.finfo(np.float64).eps * value)
         p = 1 if norm == "L1" else 2
         powers = [(g**p) @ w for g, w in zip(groups[:3], self.weights, strict=True)]
         fine, first, second = (power ** (1 / p) for power in powers)
         rounding = 64 * np.finfo(np.float64).eps * fine
-        return fine, np.maximum(np.abs(fine - first), np.abs(fine - second)) + rounding
+        return np.asarray(fine), np.asarray(np.maximum(np.abs(fine - first), np.abs(fine - second)) + rounding)
 
 
 def rule(target: Target, order: int | None = None) -> Rule:

@@ -387,7 +387,7 @@ def max_affine(
             f"{b.shape}."
         )
     return Target(
-        lambda x: jnp.max(jnp.sum(a * x, axis=1) + b),
+        lambda x: jnp.max(jnp.sum(a * x[None], axis=1) + b),
         measure,
         lipschitz=float(np.linalg.norm(a, axis=1).max()),
         name="max_affine",
