@@ -8,16 +8,14 @@ import pathlib
 
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 
-from jaxtyping import install_import_hook
-
-# Before the package is imported anywhere: every annotated function and module of it is checked by beartype.
-install_import_hook("expressivity", "beartype.beartype")
-
 import hypothesis
 import jax
+import jaxtyping
 import matplotlib
 import pytest
 
+# Before the package is imported anywhere: every annotated function and module of it is checked by beartype.
+jaxtyping.install_import_hook("expressivity", "beartype.beartype")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 matplotlib.use("Agg")
 
