@@ -24,5 +24,8 @@ from expressivity.relu.calculus import (
 from expressivity.relu.calculus import (
     stack as stack,
 )
+from expressivity.relu.exact import Pieces as Pieces
+from expressivity.relu.exact import evaluate_exactly as evaluate_exactly
+from expressivity.relu.exact import pieces as pieces
 from expressivity.relu.network import Block as Block
 from expressivity.relu.network import ReLUNetwork as ReLUNetwork
