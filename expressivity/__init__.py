@@ -2,9 +2,11 @@
 
 from expressivity import certificates as certificates
 from expressivity import constructions as constructions
+from expressivity import models as models
 from expressivity import relu as relu
 from expressivity import targets as targets
 from expressivity import theorems as theorems
+from expressivity import training as training
 
 # floors and ceilings
 from expressivity.certificates.base import Certificate as Certificate
@@ -16,6 +18,9 @@ from expressivity.constructions.base import Construction as Construction
 from expressivity.measures import Ball as Ball
 from expressivity.measures import Box as Box
 from expressivity.measures import Gaussian as Gaussian
+
+# trainable families
+from expressivity.models.mlp import MLP as MLP
 
 # errors
 from expressivity.norms import Estimate as Estimate
@@ -34,6 +39,9 @@ from expressivity.relu.calculus import stack as stack
 from expressivity.relu.evaluate import evaluate as evaluate
 from expressivity.relu.network import ReLUNetwork as ReLUNetwork
 from expressivity.targets import Target as Target
+
+# training
+from expressivity.training.recipes import Recipe as Recipe
 
 # width
 from expressivity.width import Width as Width
