@@ -42,6 +42,7 @@ class Estimate:
 
     @property
     def interval(self) -> tuple[float, float]:
+        """`value - half_width` and `value + half_width`."""
         return self.value - self.half_width, self.value + self.half_width
 
     def __float__(self) -> float:

@@ -90,6 +90,7 @@ class Target:
 
     @property
     def dim(self) -> int:
+        """The dimension n of the points that f reads."""
         return self.measure.dim
 
     @property

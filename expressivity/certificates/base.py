@@ -79,6 +79,11 @@ class Certificate:
 
     Raises:
         ValueError: If the value is negative or not finite, the norm unknown, or the theorem only existential.
+
+    >>> from expressivity import theorems
+    >>> theorem = theorems.find("expressivity", "bottleneck")
+    >>> print(Certificate(0.5, "sup", NetworkClass(width=2), theorem))
+    sup error >= 0.5 for every network of width <= 2, any depth (expressivity, bottleneck)
     """
 
     value: float

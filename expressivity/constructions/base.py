@@ -25,6 +25,16 @@ class Construction:
 
     Raises:
         ValueError: If the bound is not a number of at least 0, or the network is wider than promised.
+
+    >>> import expressivity as ex
+    >>> from expressivity.constructions import lu2017
+    >>> ceiling = lu2017.approximate(ex.targets.norm_squared(ex.Box(2)), cells=8)
+    >>> ceiling.network.width, ceiling.norm, ceiling.width_bound
+    (6, 'L1', 6)
+    >>> ex.error(ceiling, ceiling.target, "L1").value <= ceiling.error_bound
+    True
+    >>> ceiling.bound("sup")
+    inf
     """
 
     network: ReLUNetwork

@@ -172,10 +172,12 @@ class ReLUNetwork(eqx.Module):
 
     @property
     def input_dim(self) -> int:
+        """Numbers that the network reads, n."""
         return self.blocks[0].inputs
 
     @property
     def output_dim(self) -> int:
+        """Numbers that it writes, m."""
         return self.blocks[-1].outputs
 
     @property
@@ -185,6 +187,7 @@ class ReLUNetwork(eqx.Module):
 
     @property
     def hidden_layers(self) -> int:
+        """Number of layers that end in a ReLU: `depth - 1`."""
         return self.depth - 1
 
     @property
