@@ -1,0 +1,12 @@
+"""Sweeps over widths: cells, the folder that keeps them, and the table they give."""
+
+from expressivity.sweeps.result import SweepResult as SweepResult
+from expressivity.sweeps.result import merge as merge
+from expressivity.sweeps.run import collect as collect
+from expressivity.sweeps.run import run as run
+from expressivity.sweeps.run import write_tables as write_tables
+from expressivity.sweeps.store import FolderInUse as FolderInUse
+from expressivity.sweeps.store import Record as Record
+from expressivity.sweeps.store import Store as Store
+from expressivity.sweeps.sweep import Cell as Cell
+from expressivity.sweeps.sweep import Sweep as Sweep

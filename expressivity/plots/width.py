@@ -1,0 +1,224 @@
+"""Error against width: floors, ceilings, and what training found between them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+# From dark to light, so that grey prints keep the order; told apart by all common kinds of colour blindness (a cut of
+# matplotlib's viridis). Markers repeat the distinction.
+_DARK, _LIGHT = 0.05, 0.88
+_MARKERS = "osD^vPX"
+_FLOOR = "#b2182b"
+_CEILING = "#404040"
+_SLOT = 0.8
+
+
+class Level(NamedTuple):
+    """A line to draw at one width."""
+
+    width: int
+    value: float
+    label: str
+
+
+def error_against_width(
+    result: Any,
+    floors: Any = None,
+    ceilings: Any = None,
+    ax: "Axes | None" = None,
+    *,
+    norm: str | None = None,
+    legend: bool = True,
+) -> "Axes":
+    """Draws the errors of one norm against the width: seeds as dots, the best filled, floors solid, ceilings dashed.
+
+    Colour and marker tell the hidden layers apart; a short bar is the median of the seeds. Widths are spaced evenly.
+    The area under a floor is shaded: no network of that width can lie there. Collapsed or diverged networks are drawn
+    where their error is; those without an error are left out.
+
+    Args:
+        result: A `SweepResult`, or its table.
+        floors: Lower bounds: a mapping from widths to numbers or certificates; certificates, each drawn at every width
+            whose networks it covers; or a table with columns norm, width, value. Of several at one width the highest is
+            drawn.
+        ceilings: Upper bounds: a mapping from widths to numbers or constructions; constructions, drawn at their width
+            where they have a bound in this norm; or a table with columns norm, width, value and (if wanted) label.
+        ax: Where to draw; by default a new figure.
+        norm: The norm to draw; by default L2 if the table has it, else its first.
+        legend: Whether to put a legend to the right of the axes.
+
+    Returns:
+        The axes. Lines and dots carry `gid`s: "floor", "ceiling", "seeds-H", "best-H", "median-H" for H hidden layers.
+
+    Raises:
+        ValueError: If the table has no row in the norm.
+
+    >>> import pandas as pd
+    >>> rows = [{"norm": "L2", "width": w, "width_rule": r, "hidden_layers": 2, "seed": s, "status": "ok",
+    ...          "error": 0.5 / w + 0.1 * s} for w, r in ((1, "n-1"), (2, "n")) for s in (0, 1)]
+    >>> ax = error_against_width(pd.DataFrame(rows), floors={1: 0.3})
+    >>> [float(line.get_ydata()[0]) for line in ax.lines if line.get_gid() == "floor"]
+    [0.3]
+    """
+    table: pd.DataFrame = getattr(result, "table", result)
+    present = list(dict.fromkeys(table["norm"]))
+    norm = norm if norm is not None else ("L2" if "L2" in present else next(iter(present), "L2"))
+    rows = table[table["norm"] == norm]
+    if rows.empty:
+        raise ValueError(f"The table has no row in the norm {norm!r}; it has {', '.join(present) or 'none'}.")
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        _, ax = plt.subplots(figsize=(5.2, 3.6), layout="constrained")
+    upper = _levels(ceilings, norm, [])
+    widths = sorted({int(w) for w in rows["width"]} | {level.width for level in upper})
+    place = {width: position for position, width in enumerate(widths)}
+    lower = {level.width: level for level in sorted(_levels(floors, norm, widths), key=lambda level: level.value)}
+
+    _draw_floors(ax, [lower[w] for w in widths if w in lower], place)
+    _draw_seeds(ax, rows[rows["error"].notna()], place)
+    _draw_ceilings(ax, upper, place)
+    _finish(ax, rows, norm, widths, place)
+    if legend:
+        ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0, frameon=False, fontsize="small")
+    return ax
+
+
+def _levels(given: Any, norm: str, widths: Sequence[int]) -> list[Level]:
+    """What may be given for floors and ceilings, as levels in one norm."""
+    if given is None:
+        return []
+    if hasattr(given, "columns"):
+        rows = given[given["norm"] == norm] if "norm" in given.columns else given
+        labels = rows["label"] if "label" in rows.columns else [""] * len(rows)
+        found = [Level(int(w), float(v), str(t)) for w, v, t in zip(rows["width"], rows["value"], labels, strict=True)]
+        return [level for level in found if 0 < level.value < np.inf]
+    pairs: Iterable[tuple[int | None, Any]]
+    if isinstance(given, Mapping):
+        pairs = given.items()
+    else:
+        pairs = [(None, item) for item in (given if isinstance(given, Iterable) else [given])]
+    levels: list[Level] = []
+    for width, item in pairs:
+        if hasattr(item, "against"):  # a certificate
+            covered = [w for w in widths if item.against.covers((w,))] if width is None else [width]
+            levels += [Level(w, float(item.value), str(item.theorem)) for w in covered if item.norm == norm]
+        elif hasattr(item, "bound"):  # a construction
+            at = item.network.width if width is None else width
+            levels.append(Level(at, float(item.bound(norm)), str(item.theorem)))
+        elif width is None:
+            raise ValueError(f"A bound without a width is a Certificate or a Construction, not {item!r}.")
+        else:
+            levels.append(Level(int(width), float(item), ""))
+    return [level for level in levels if 0 < level.value < np.inf]
+
+
+def _draw_floors(ax: "Axes", levels: list[Level], place: dict[int, int]) -> None:
+    for number, level in enumerate(levels):
+        x = place[level.width] + np.array([-0.5, 0.5])
+        label = "floor: no network of this width is lower" if number == 0 else None
+        ax.plot(x, [level.value] * 2, color=_FLOOR, lw=1.8, solid_capstyle="butt", gid="floor", label=label, zorder=4)
+        ax.fill_between(x, 0, level.value, color=_FLOOR, alpha=0.1, lw=0, zorder=0)
+
+
+def _draw_ceilings(ax: "Axes", levels: list[Level], place: dict[int, int]) -> None:
+    for number, level in enumerate(levels):
+        x = place[level.width] + np.array([-0.5, 0.5])
+        label = "ceiling: a constructed network is this good" if number == 0 else None
+        ax.plot(x, [level.value] * 2, color=_CEILING, lw=1.5, ls=(0, (4, 2)), gid="ceiling", label=label, zorder=4)
+        if level.label:
+            ax.annotate(
+                level.label,
+                (place[level.width], level.value),
+                xytext=(0, -3),
+                textcoords="offset points",
+                ha="center",
+                va="top",
+                fontsize="xx-small",
+                color=_CEILING,
+                zorder=6,
+            )
+
+
+def _draw_seeds(ax: "Axes", rows: "pd.DataFrame", place: dict[int, int]) -> None:
+    import matplotlib
+
+    depths = sorted({d for d in rows["hidden_layers"].dropna()})
+    depths = [int(d) for d in depths] or [None]
+    shades = matplotlib.colormaps["viridis"](np.linspace(_DARK, _LIGHT, len(depths)) if len(depths) > 1 else [0.3])
+    lane = _SLOT / len(depths)
+    for index, depth in enumerate(depths):
+        color, marker = shades[index], _MARKERS[index % len(_MARKERS)]
+        chosen = rows if depth is None else rows[rows["hidden_layers"] == depth]
+        groups = [
+            (place[int(w)] + lane * (index - (len(depths) - 1) / 2), g["error"]) for w, g in chosen.groupby("width")
+        ]
+        spread = [_jitter(len(errors)) * 0.3 * lane for _, errors in groups]
+        x = np.concatenate([np.full(len(e), p) + s for (p, e), s in zip(groups, spread, strict=True)]) if groups else []
+        y = np.concatenate([e.to_numpy(float) for _, e in groups]) if groups else []
+        name = "all depths" if depth is None else f"{depth} hidden layer" + ("s" if depth != 1 else "")
+        ax.plot(
+            x,
+            y,
+            ls="",
+            marker=marker,
+            ms=3.2,
+            mfc="none",
+            mec=color,
+            mew=0.6,
+            alpha=0.55,
+            gid=f"seeds-{depth}",
+            zorder=2,
+        )
+        for position, errors in groups:
+            ax.plot(
+                position + np.array([-0.42, 0.42]) * lane,
+                [errors.median()] * 2,
+                color=color,
+                lw=1.4,
+                solid_capstyle="butt",
+                gid=f"median-{depth}",
+                zorder=3,
+            )
+        ax.plot(
+            [p for p, _ in groups],
+            [e.min() for _, e in groups],
+            ls="",
+            marker=marker,
+            ms=6,
+            mfc=color,
+            mec="black",
+            mew=0.5,
+            gid=f"best-{depth}",
+            label=name,
+            zorder=5,
+        )
+
+
+def _jitter(count: int) -> np.ndarray:
+    """Positions in [-1, 1], spread evenly and the same at every drawing."""
+    return 2 * ((np.arange(count) * 0.6180339887498949) % 1.0) - 1
+
+
+def _finish(ax: "Axes", rows: "pd.DataFrame", norm: str, widths: list[int], place: dict[int, int]) -> None:
+    names = (
+        dict(zip(rows["width"].astype(int), rows["width_rule"], strict=True)) if "width_rule" in rows.columns else {}
+    )
+    labels = []
+    for width in widths:
+        rule = str(names.get(width, "")).split(" = ")[0].replace("-", "\N{MINUS SIGN}")
+        labels.append(f"{rule}\n{width}" if rule and rule != str(width) else str(width))
+    ax.set_xticks([place[w] for w in widths], labels)
+    ax.set_xlim(-0.5, len(widths) - 0.5)
+    ax.set_yscale("log")
+    for edge in range(1, len(widths)):
+        ax.axvline(edge - 0.5, color="0.9", lw=0.6, zorder=-1)
+    ax.tick_params(axis="x", length=0)
+    ax.set_xlabel("width (units in every hidden layer)")
+    ax.set_ylabel(f"{norm} error")
+    ax.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,105 @@
+"""What a sweep found: one row a network and norm, and the networks themselves."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from expressivity.relu.network import ReLUNetwork
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = (
+    "family",
+    "task",
+    "base",
+    "width_rule",
+    "width",
+    "hidden_layers",
+    "seed",
+    "origin",
+    "steps",
+    "status",
+    "norm",
+    "error",
+    "half_width",
+    "fvu",
+    "loss",
+    "parameters",
+)
+CELL = ("family", "task", "base", "width_rule", "width", "hidden_layers", "origin", "steps", "norm")
+
+NetworkKey = tuple[str, int, int | None, int]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SweepResult:
+    """The table of a sweep and its networks.
+
+    Args:
+        table: A pandas DataFrame, one row a cell, seed and norm, with the columns family, task, base (n), width_rule,
+            width (units), hidden_layers, seed, origin, steps, status ("ok" or "diverged"), norm ("L1", "L2", "sup"),
+            error, half_width, fvu (the same in every norm), loss, parameters. A diverged network has no error.
+        networks: By (family, width, hidden_layers, seed), as in the table's columns; diverged ones are missing.
+        timings: A DataFrame, one row a cell: compile_seconds, run_seconds, and whether it was trained now.
+    """
+
+    table: "pd.DataFrame"
+    networks: Mapping[NetworkKey, ReLUNetwork]
+    timings: "pd.DataFrame"
+
+    def best(self) -> "pd.DataFrame":
+        """The row of least error for each family, width, number of hidden layers and norm."""
+        usable = self.table[self.table["status"] == "ok"]
+        groups = usable.groupby(list(CELL), sort=False, dropna=False)
+        return usable.loc[groups["error"].idxmin()].reset_index(drop=True)
+
+    def quantiles(self, q: Sequence[float] = (0.0, 0.25, 0.5, 0.75, 1.0), collapsed: float = 0.99) -> "pd.DataFrame":
+        """Quantiles of the error over the seeds that did not diverge, a column each, for every cell and norm.
+
+        Beside them: `seeds`, `diverged`, and `collapsed`, the fraction of finite networks with fvu above the limit
+        given (no better than a constant).
+        """
+        import pandas as pd
+
+        rows = []
+        for cell, group in self.table.groupby(list(CELL), sort=False, dropna=False):
+            usable = group[group["status"] == "ok"]
+            row: dict[str, Any] = dict(zip(CELL, cell, strict=True))
+            row |= {"seeds": len(group), "diverged": len(group) - len(usable)}
+            row["collapsed"] = float((usable["fvu"] > collapsed).mean()) if len(usable) else float("nan")
+            row |= {f"q{level:g}": usable["error"].quantile(level) if len(usable) else float("nan") for level in q}
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def network(self, width: int, seed: int, hidden_layers: int | None = None) -> ReLUNetwork:
+        """The one network of that width and seed (and depth, where several were trained).
+
+        Raises:
+            KeyError: If there is none, or more than one.
+        """
+        found = [
+            net
+            for (_, units, layers, number), net in self.networks.items()
+            if (units, number) == (width, seed) and hidden_layers in (None, layers)
+        ]
+        if len(found) != 1:
+            raise KeyError(
+                f"{len(found)} networks have width {width}, seed {seed} and hidden_layers {hidden_layers}; name one of "
+                f"{sorted({(k[1], k[2]) for k in self.networks})} (width, hidden_layers)."
+            )
+        return found[0]
+
+
+def merge(results: Sequence[SweepResult]) -> SweepResult:
+    """Several sweeps as one; of networks with the same key the first is kept, rows are all kept."""
+    import pandas as pd
+
+    networks: dict[NetworkKey, ReLUNetwork] = {}
+    for result in results:
+        networks = {**result.networks, **networks}
+    return SweepResult(
+        pd.concat([r.table for r in results], ignore_index=True),
+        networks,
+        pd.concat([r.timings for r in results], ignore_index=True),
+    )
