@@ -2,8 +2,11 @@
 
 from expressivity import certificates as certificates
 from expressivity import constructions as constructions
+from expressivity import data as data
 from expressivity import models as models
+from expressivity import plots as plots
 from expressivity import relu as relu
+from expressivity import sweeps as sweeps
 from expressivity import targets as targets
 from expressivity import theorems as theorems
 from expressivity import training as training
@@ -38,6 +41,11 @@ from expressivity.relu.calculus import scale as scale
 from expressivity.relu.calculus import stack as stack
 from expressivity.relu.evaluate import evaluate as evaluate
 from expressivity.relu.network import ReLUNetwork as ReLUNetwork
+
+# sweeps over widths
+from expressivity.sweeps.result import SweepResult as SweepResult
+from expressivity.sweeps.run import run as run
+from expressivity.sweeps.sweep import Sweep as Sweep
 from expressivity.targets import Target as Target
 
 # training
