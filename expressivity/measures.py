@@ -91,7 +91,7 @@ class AbstractDomain(AbstractMeasure):
         return np.where(self.contains(x), 1.0 / self.volume, 0.0)
 
 
-def _checked_dim(dim: int) -> int:
+def checked_dim(dim: int) -> int:
     if isinstance(dim, bool) or not hasattr(dim, "__index__"):
         raise TypeError(f"A dimension is a whole number, not {dim!r}.")
     if dim < 1:
@@ -99,7 +99,7 @@ def _checked_dim(dim: int) -> int:
     return int(dim)
 
 
-def _points(x: Any, dim: int) -> np.ndarray:
+def checked_points(x: Any, dim: int) -> np.ndarray:
     x = np.asarray(x, dtype=np.float64)
     if x.shape[-1:] != (dim,):
         raise ValueError(f"Points of this measure have shape (..., {dim}); got {x.shape}.")
@@ -119,7 +119,7 @@ def _product_rule(axes: list[tuple[np.ndarray, np.ndarray]]) -> Rule:
     return nodes, weights
 
 
-def _checked_order(order: int) -> int:
+def checked_order(order: int) -> int:
     if order < 1:
         raise ValueError(f"A quadrature rule needs at least 1 point an axis, not {order}.")
     return int(order)
@@ -142,7 +142,7 @@ class Box(AbstractDomain):
     0.333333333333
     """
 
-    dim: int = eqx.field(static=True, converter=_checked_dim)
+    dim: int = eqx.field(static=True, converter=checked_dim)
     low: float = eqx.field(static=True, default=-1.0, converter=float)
     high: float = eqx.field(static=True, default=1.0, converter=float)
 
@@ -174,11 +174,11 @@ class Box(AbstractDomain):
         return jax.random.uniform(key, (count, self.dim), minval=self.low, maxval=self.high)
 
     def contains(self, x: Any) -> np.ndarray:
-        x = _points(x, self.dim)
+        x = checked_points(x, self.dim)
         return np.all((x >= self.low) & (x <= self.high), axis=-1)
 
     def project(self, x: Any) -> np.ndarray:
-        return np.clip(_points(x, self.dim), self.low, self.high)
+        return np.clip(checked_points(x, self.dim), self.low, self.high)
 
     def exit_time(self, point: np.ndarray, direction: np.ndarray) -> float:
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -197,7 +197,7 @@ class Box(AbstractDomain):
 
     def quadrature(self, order: int) -> Rule:
         """Gauss-Legendre in every axis: exact for polynomials of degree `2 * order - 1` in each variable."""
-        nodes, weights = _gauss_legendre(_checked_order(order))
+        nodes, weights = _gauss_legendre(checked_order(order))
         nodes = self.low + (self.high - self.low) * (nodes + 1) / 2
         return _product_rule([(nodes, weights)] * self.dim)
 
@@ -217,7 +217,7 @@ class Ball(AbstractDomain):
     0.6
     """
 
-    dim: int = eqx.field(static=True, converter=_checked_dim)
+    dim: int = eqx.field(static=True, converter=checked_dim)
     radius: float = eqx.field(static=True, default=1.0, converter=float)
 
     def __check_init__(self) -> None:
@@ -253,10 +253,10 @@ class Ball(AbstractDomain):
         return r * g / jnp.linalg.norm(g, axis=1, keepdims=True)
 
     def contains(self, x: Any) -> np.ndarray:
-        return np.linalg.norm(_points(x, self.dim), axis=-1) <= self.radius * (1 + 1e-14)
+        return np.linalg.norm(checked_points(x, self.dim), axis=-1) <= self.radius * (1 + 1e-14)
 
     def project(self, x: Any) -> np.ndarray:
-        x = _points(x, self.dim)
+        x = checked_points(x, self.dim)
         norm = np.linalg.norm(x, axis=-1, keepdims=True)
         return np.where(norm > self.radius, x * (self.radius / np.maximum(norm, self.radius)), x)
 
@@ -275,7 +275,7 @@ class Ball(AbstractDomain):
 
         Exact for polynomials of total degree `2 * order - 1`.
         """
-        order = _checked_order(order)
+        order = checked_order(order)
         if self.dim == 1:
             nodes, weights = _gauss_legendre(order)
             return self.radius * nodes[:, None], weights
@@ -302,7 +302,7 @@ class Gaussian(AbstractMeasure):
     9.0
     """
 
-    dim: int = eqx.field(static=True, converter=_checked_dim)
+    dim: int = eqx.field(static=True, converter=checked_dim)
     mean: float = eqx.field(static=True, default=0.0, converter=float)
     scale: float = eqx.field(static=True, default=1.0, converter=float)
 
@@ -324,15 +324,15 @@ class Gaussian(AbstractMeasure):
         return self.mean + self.scale * jax.random.normal(key, (count, self.dim))
 
     def density(self, x: Any) -> Float[np.ndarray, "..."]:
-        z = (_points(x, self.dim) - self.mean) / self.scale
+        z = (checked_points(x, self.dim) - self.mean) / self.scale
         return np.exp(-0.5 * (z**2).sum(-1) - self.dim * math.log(self.scale * math.sqrt(2 * math.pi)))
 
     def contains(self, x: Any) -> np.ndarray:
-        return np.all(np.isfinite(_points(x, self.dim)), axis=-1)
+        return np.all(np.isfinite(checked_points(x, self.dim)), axis=-1)
 
     def quadrature(self, order: int) -> Rule:
         """Gauss-Hermite in every axis: exact for polynomials of degree `2 * order - 1` in each variable."""
-        z, w = scipy.special.roots_hermitenorm(_checked_order(order))
+        z, w = scipy.special.roots_hermitenorm(checked_order(order))
         return _product_rule([(self.mean + self.scale * z, w / w.sum())] * self.dim)
 
 
