@@ -14,8 +14,8 @@ import jaxtyping
 import matplotlib
 import pytest
 
-# Before the package is imported anywhere: every annotated function and module of it is checked by beartype.
-jaxtyping.install_import_hook("expressivity", "beartype.beartype")
+# Before the package is imported anywhere: the annotated arrays of its functions and modules are checked by beartype.
+jaxtyping.install_import_hook("expressivity", "shape_checks.arrays_only")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 matplotlib.use("Agg")
 

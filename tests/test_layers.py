@@ -12,7 +12,7 @@ PACKAGE = ROOT / "expressivity"
 FLOORS = (
     ("theorems", "width"),
     ("relu",),
-    ("radial_law", "measures", "targets", "norms"),
+    ("measures", "radial_law", "radial_measures", "targets", "norms"),
     ("constructions", "certificates"),
     ("models", "data"),
     ("training",),
