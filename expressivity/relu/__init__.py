@@ -24,8 +24,10 @@ from expressivity.relu.calculus import (
 from expressivity.relu.calculus import (
     stack as stack,
 )
+from expressivity.relu.evaluate import evaluate_many as evaluate_many
 from expressivity.relu.exact import Pieces as Pieces
 from expressivity.relu.exact import evaluate_exactly as evaluate_exactly
 from expressivity.relu.exact import pieces as pieces
 from expressivity.relu.network import Block as Block
 from expressivity.relu.network import ReLUNetwork as ReLUNetwork
+from expressivity.relu.rounding import rounding_bound as rounding_bound
