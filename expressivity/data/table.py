@@ -66,8 +66,8 @@ class Table:
             bad = np.flatnonzero(~np.isfinite(column))
             if len(bad):
                 raise ValueError(
-                    f"Column {label!r} of table {self.name!r} has {len(bad)} missing or infinite value(s), the first in "
-                    f"data row {bad[0] + 1}; fill them in or remove the rows."
+                    f"Column {label!r} of table {self.name!r} has {len(bad)} missing or infinite value(s), the first "
+                    f"in data row {bad[0] + 1}; fill them in or remove the rows."
                 )
         if self.rows < max(LEAST_ROWS, self.dim + 1):
             raise ValueError(

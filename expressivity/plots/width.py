@@ -211,7 +211,8 @@ def _finish(ax: "Axes", rows: "pd.DataFrame", norm: str, widths: list[int], plac
     )
     labels = []
     for width in widths:
-        rule = str(names.get(width, "")).split(" = ")[0].replace("-", "\N{MINUS SIGN}")
+        rules = str(names.get(width, "")).split(" = ")
+        rule = next((r for r in rules if "n" in r), rules[0]).replace("-", "\N{MINUS SIGN}")
         labels.append(f"{rule}\n{width}" if rule and rule != str(width) else str(width))
     ax.set_xticks([place[w] for w in widths], labels)
     ax.set_xlim(-0.5, len(widths) - 0.5)

@@ -1,4 +1,4 @@
-"""The folder of a run: one file a finished cell, written so that a kill at any moment loses at most the cell at work."""
+"""The folder of a run: one file a finished cell, written so that a kill loses at most the cell at work."""
 
 import dataclasses
 import fcntl
@@ -88,8 +88,8 @@ def decode(content: bytes) -> Record:
 class Store:
     """The folder of a run, locked while it is open.
 
-    Finished cells lie in `cells/`, addressed by their settings. A file that cannot be used is moved to `set_aside/` with
-    one sentence in the log (logger "expressivity"), never deleted.
+    Finished cells lie in `cells/`, addressed by their settings. A file that cannot be used is moved to `set_aside/`
+    with one sentence in the log (logger "expressivity"), never deleted.
 
     Raises (on entering):
         FolderInUse: If another process has it open. The lock is the kernel's: it ends with its process, however that
@@ -110,7 +110,7 @@ class Store:
     def __enter__(self) -> "Store":
         try:
             self.cells.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.folder / ".lock", "a+")  # noqa: SIM115
+            self._lock = open(self.folder / ".lock", "a+")
         except OSError as error:
             raise ValueError(
                 f"Cannot write to the output folder {str(self.folder)!r} ({error.strerror}); choose another one."

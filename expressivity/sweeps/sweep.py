@@ -104,7 +104,8 @@ class Sweep:
         ValueError: If there is no width or seed, a seed comes twice, or the task does not fit the family.
 
     >>> import expressivity as ex
-    >>> sweep = Sweep(ex.MLP(2), ["n-1", "n", "n+2", "2n"], ex.targets.norm_squared(ex.Ball(2)), 4, ex.Recipe(10, 8, 0.01))
+    >>> target, recipe = ex.targets.norm_squared(ex.Ball(2)), ex.Recipe(10, 8, 0.01)
+    >>> sweep = Sweep(ex.MLP(2), ["n-1", "n", "n+2", "2n"], target, 4, recipe)
     >>> [cell.rules for cell in sweep.cells()]
     [{1: 'n-1'}, {2: 'n'}, {4: 'n+2 = 2n'}]
     """
@@ -177,7 +178,7 @@ class Sweep:
 
 
 def _seeds(seeds: Any) -> tuple[int, ...]:
-    if isinstance(seeds, bool) or isinstance(seeds, str):
+    if isinstance(seeds, bool | str):
         raise TypeError(f"Seeds are a number or a sequence of numbers; got {seeds!r}.")
     try:
         numbers = tuple(range(seeds)) if hasattr(seeds, "__index__") else tuple(int(s.__index__()) for s in seeds)

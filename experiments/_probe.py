@@ -1,0 +1,353 @@
+"""The main experiment for functions: train, construct, certify, audit, draw, and give the verdict."""
+
+import dataclasses
+import math
+import time
+from typing import Any
+
+import numpy as np
+
+import expressivity as ex
+from experiments import _cases, _run
+from expressivity import certificates, sweeps
+from expressivity.sweeps import measure
+from expressivity.sweeps.audit import Floors, audit
+from expressivity.sweeps.result import SweepResult
+from expressivity.sweeps.summary import summary
+from expressivity.sweeps.verdict import best_constant, verdicts
+
+NORMS = ("L1", "L2", "sup")
+DISC_FLOOR = 0.870896  # least fraction of the variance of |x|^2 on the disc that a network of width 1 leaves
+
+
+@dataclasses.dataclass
+class Case:
+    """Everything about one target."""
+
+    target: ex.Target
+    trained: SweepResult
+    longer: SweepResult | None
+    warm: SweepResult | None
+    floors: Any
+    ceilings: Any
+    audit: Any
+    summary: Any
+    verdicts: Any
+    path_value: float
+
+
+def experiment(settings: Any, options: Any, *, title: str, claim: str) -> int:
+    """All cases in one folder; returns the exit status."""
+    import pandas as pd
+
+    begun = time.perf_counter()
+    targets = [_cases.target(name, n) for n in settings.dims for name in settings.targets]
+    with sweeps.Store(options.out) as store:
+        _run.write_json(store.folder / "config.json", {"preset": options.preset, **_run.settings(settings)})
+        cases = [probe(target, settings, store, number) for number, target in enumerate(targets)]
+        everything = sweeps.merge([r for c in cases for r in (c.trained, c.longer, c.warm) if r is not None])
+        sweeps.write_tables(store, everything)
+        frames = {
+            name: pd.concat([getattr(case, name) for case in cases], ignore_index=True)
+            for name in ("summary", "verdicts", "floors", "ceilings", "audit")
+        }
+        for name, frame in frames.items():
+            _run.write_frame(store.folder / f"{name}.csv", frame)
+        checks = check(cases, thorough=options.preset != "smoke")
+        holds = all(held for _, held in checks)
+        picture = _run.save_figure(draw(cases), store.folder)
+        seconds = {
+            "compile_seconds": round(float(everything.timings["compile_seconds"].sum()), 2),
+            "run_seconds": round(float(everything.timings["run_seconds"].sum()), 2),
+            "measure_seconds": round(float(everything.timings["measure_seconds"].sum()), 2),
+            "wall_seconds": round(time.perf_counter() - begun, 2),
+            "networks_trained": len(everything.table) // len(NORMS),
+        }
+        environment = _run.environment(**seconds)
+        _run.write_json(store.folder / "environment.json", environment)
+        from expressivity.report import page
+        from expressivity.sweeps.store import write_atomically
+
+        tables = {
+            f"Verdicts (possible: at most {settings.accuracy:g} of the error of the best constant)": frames["verdicts"],
+            "Floors: no network of the width is lower": frames["floors"],
+            "Ceilings: constructed networks": frames["ceilings"],
+            "Trained networks": frames["summary"],
+        }
+        text = page(
+            title, claim, holds, checks, picture, FIGURE_TEXT, tables, {**_run.settings(settings), **environment}
+        )
+        write_atomically(store.folder / "report.html", text.encode())
+    for case in cases:
+        print(_words(case))
+    for sentence, held in checks:
+        print(f"  {'holds' if held else 'FAILS'}: {sentence}")
+    print(f"The claim {'holds' if holds else 'does not hold'}. Figure and tables are in {options.out}.")
+    return _run.HELD if holds else _run.FAILED
+
+
+def probe(target: ex.Target, settings: Any, store: sweeps.Store, number: int) -> Case:
+    """One target: all trainings, floors, constructions, and what follows from them."""
+    import pandas as pd
+
+    n = target.dim
+    order = None if settings.order is None else settings.order[n]
+    widths = [ex.Width.parse(text) for text in settings.widths]
+    families = [ex.MLP(n, hidden_layers=layers) for layers in settings.hidden_layers]
+    recipe = ex.Recipe(settings.steps, settings.batch_size, settings.learning_rate)
+    name = f"{target.name}, n = {n}"
+    sweep = ex.Sweep(families, widths, target, settings.seeds, recipe)
+    trained = sweeps.collect(sweep, store, order=order, title=name)
+    longer = None
+    if settings.longer is not None and number < settings.longer_targets:
+        longer = train_longer(trained, sweep, ex.Width.parse(settings.longer)(n), store, order)
+
+    built = _cases.constructions(target, settings.most_layers)
+    grid = measure.grid(target, order)
+    ceilings = measure_constructions(built, target, grid)
+    warm = train_further(built, target, settings, store, order)
+
+    units = sorted({width(n) for width in widths})
+    found = Floors(target)
+    floors = floor_table(found, units, target)
+    results = [r for r in (trained, longer, warm) if r is not None]
+    checked = pd.concat([audit(result, target, found) for result in results], ignore_index=True)
+    thresholds = {norm: settings.accuracy * best_constant(grid, norm) for norm in measure.norms_of(target)}
+    words = verdicts(units, thresholds, floors, networks_table(results, ceilings))
+    words.insert(0, "task", _task(target))
+    return Case(
+        target,
+        trained,
+        longer,
+        warm,
+        floors,
+        ceilings,
+        checked,
+        summary(trained, longer, warm),
+        words,
+        coding_path(built, target),
+    )
+
+
+def _task(target: ex.Target) -> str:
+    return f"{target.name} on {target.measure.name}"
+
+
+def train_longer(
+    trained: SweepResult, sweep: ex.Sweep, widest: int, store: sweeps.Store, order: int | None
+) -> SweepResult | None:
+    """The best four seeds (in L2) of each width up to `widest`, at its best depth, with four times the steps."""
+    best = trained.best()
+    best = best[(best["norm"] == "L2") & (best["width"] <= widest)]
+    recipe = dataclasses.replace(sweep.recipe, steps=4 * sweep.recipe.steps)
+    found = []
+    for width, rows in best.groupby("width"):
+        depth = int(rows.loc[rows["error"].idxmin(), "hidden_layers"])
+        table = trained.table
+        cell = table[(table["norm"] == "L2") & (table["width"] == width) & (table["hidden_layers"] == depth)]
+        seeds = cell[cell["status"] == "ok"].nsmallest(4, "error")["seed"].tolist()
+        family = ex.MLP(sweep.task.dim, hidden_layers=depth)
+        rule = str(cell["width_rule"].iloc[0]).split(" = ")[0]
+        again = ex.Sweep(family, rule, sweep.task, sorted(seeds), recipe)
+        found.append(sweeps.collect(again, store, order=order, title=f"{sweep.task.name}, longer"))
+    return sweeps.merge(found) if found else None
+
+
+def train_further(
+    built: list[tuple[str, ex.Construction]], target: ex.Target, settings: Any, store: sweeps.Store, order: int | None
+) -> SweepResult | None:
+    """Warm starts: small constructions, once as they are and three times with weights changed by 1e-3, trained on."""
+    import jax
+
+    from expressivity.training import perturb
+
+    small = _cases.constructions(target, settings.warm_layers) if settings.warm_layers else []
+    found = []
+    for name, construction in small:
+        network = construction.network
+        if not 0 < network.hidden_layers <= settings.warm_layers:
+            continue
+        width = network.width
+        starts = {(width, seed): perturb(network, jax.random.key(seed), 1e-3 if seed else 0.0) for seed in range(4)}
+        family = ex.MLP(target.dim, hidden_layers=network.hidden_layers)
+        recipe = ex.Recipe(settings.warm_steps, settings.batch_size, 1e-5)
+        sweep = ex.Sweep(family, width, target, 4, recipe, origin=name, starts=starts)
+        found.append(sweeps.collect(sweep, store, order=order, title=f"{target.name}, from {name}"))
+    return sweeps.merge(found) if found else None
+
+
+def measure_constructions(built: list[tuple[str, ex.Construction]], target: ex.Target, grid: Any) -> Any:
+    """One row a construction and norm: its proved bound (empty where there is none) and its measured error."""
+    import pandas as pd
+
+    rows = []
+    for name, made in built:
+        for found in measure.against_target(made.network, target, grid):
+            bound = made.bound(found["norm"])
+            rows.append(
+                {
+                    "task": _task(target),
+                    "construction": name,
+                    "width": made.network.width,
+                    "hidden_layers": made.network.hidden_layers,
+                    "norm": found["norm"],
+                    "bound": bound if math.isfinite(bound) else float("nan"),
+                    "error": found["error"],
+                    "half_width": found["half_width"],
+                    "fvu": found["fvu"],
+                    "holds": bool(found["error"] - found["half_width"] <= bound + 1e-9),
+                    "theorem": str(made.theorem),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def floor_table(found: Floors, units: list[int], target: ex.Target) -> Any:
+    """One row a width and norm: the best floor for every network of the width, whatever its depth."""
+    import pandas as pd
+
+    rows = []
+    for width in units:
+        for norm in measure.norms_of(target):
+            floor = found(width, None, norm)
+            proof = f"{floor.theorem}" + (f" ({'; '.join(floor.assumptions)})" if floor.assumptions else "")
+            rows.append({"task": _task(target), "norm": norm, "width": width, "value": floor.value, "proof": proof})
+    return pd.DataFrame(rows)
+
+
+def networks_table(results: list[SweepResult], ceilings: Any) -> Any:
+    """Trained and constructed networks in one table, as the verdicts read it."""
+    import pandas as pd
+
+    trained = pd.concat([r.table[r.table["status"] == "ok"] for r in results], ignore_index=True)
+    names = [
+        f"trained, {row.hidden_layers} hidden layers, seed {row.seed}"
+        + (f", from {row.origin}" if row.origin != "random" else "")
+        for row in trained.itertuples()
+    ]
+    columns = ["norm", "width", "error", "half_width", "name"]
+    made = ceilings.assign(
+        name=[f"{row.construction}, {row.hidden_layers} hidden layers ({row.theorem})" for row in ceilings.itertuples()]
+    )
+    return pd.concat([trained.assign(name=names)[columns], made[columns]], ignore_index=True)
+
+
+def coding_path(built: list[tuple[str, ex.Construction]], target: ex.Target) -> float:
+    """The sup error that the path from the centre certifies for the coding network; NaN if it was not built."""
+    for name, made in built:
+        if name == "coding" and made.network.width <= target.dim:
+            start = np.asarray(target.measure.center)  # type: ignore[attr-defined]
+            return certificates.path(made.network, target, start).value
+    return float("nan")
+
+
+def check(cases: list[Case], thorough: bool) -> list[tuple[str, bool]]:
+    """The claim, sentence by sentence, with the numbers of this run."""
+    checks = []
+    for case in cases:
+        wrong = case.audit[~case.audit["holds"]]
+        closest = (
+            case.audit.loc[case.audit[case.audit["floor"] > 0]["margin"].idxmin()]
+            if (case.audit["floor"] > 0).any()
+            else None
+        )
+        count = f"{len(wrong)} of {len(case.audit)}"
+        text = f"{_task(case.target)}: {count} measured errors of trained networks lie below a floor"
+        if closest is not None:
+            text += f" (closest: {closest['norm']} at width {closest['width']}, {closest['margin']:.2g} above)"
+        checks.append((text, wrong.empty))
+        over = case.ceilings[~case.ceilings["holds"]]
+        bounded = int(case.ceilings["bound"].notna().sum())
+        checks.append((f"{_task(case.target)}: {len(over)} of {bounded} proved ceilings are exceeded", over.empty))
+        if thorough and case.target.name == "norm_squared" and case.target.dim == 2:
+            checks += check_disc(case)
+    return checks
+
+
+def check_disc(case: Case) -> list[tuple[str, bool]]:
+    """What |x|^2 on the disc must show."""
+    results = [r for r in (case.trained, case.longer, case.warm) if r is not None]
+    table = sweeps.merge(results).table
+    table = table[table["status"] == "ok"]
+
+    def best(width: int, norm: str, column: str = "error") -> float:
+        return float(table[(table["width"] == width) & (table["norm"] == norm)][column].min())
+
+    narrow = min(best(1, "sup"), best(2, "sup"))
+    ridge, flat = best(1, "L2", "fvu"), best(2, "L2")
+    coding = case.ceilings[(case.ceilings["construction"] == "coding") & (case.ceilings["norm"] == "L2")]
+    coded = float(coding["error"].iloc[0])
+    return [
+        (f"no network of width 1 or 2 is below the sup floor 1/2; the least is {narrow:.6f}", narrow >= 0.5 - 1e-12),
+        (
+            f"no network of width 1 leaves less than {DISC_FLOOR} of the variance; the best leaves {ridge:.6f} < 0.88",
+            DISC_FLOOR - 1e-5 <= ridge < 0.88,
+        ),
+        (
+            f"the coding network of width 2 has L2 error {coded:.4f}, under half of the best trained one's {flat:.4f}",
+            coded < flat / 2,
+        ),
+        (
+            f"its sup error is certified by an escape path to be at least {case.path_value:.9f}",
+            case.path_value >= 0.5 - 1e-9,
+        ),
+        (
+            f"the sup error drops at width 3: {best(3, 'sup'):.4f} against {best(2, 'sup'):.4f}",
+            best(3, "sup") < best(2, "sup") / 2,
+        ),
+    ]
+
+
+FIGURE_TEXT = (
+    "Errors of networks against their width, one panel a norm: proved floors solid, constructed ceilings dashed, seeds "
+    "as dots, the best of each depth filled."
+)
+
+
+def draw(cases: list[Case]) -> Any:
+    """One row a target, one column a norm."""
+    import matplotlib.pyplot as plt
+
+    columns = [norm for norm in ("L2", "sup", "L1") if any(norm in measure.norms_of(c.target) for c in cases)]
+    figure, axes = plt.subplots(
+        len(cases),
+        len(columns),
+        figsize=(4.0 * len(columns) + 1.6, 3.1 * len(cases) + 0.4),
+        squeeze=False,
+        layout="constrained",
+    )
+    for row, case in zip(axes, cases, strict=True):
+        table = sweeps.merge([r for r in (case.trained, case.longer) if r is not None]).table
+        for ax, norm in zip(row, columns, strict=True):
+            if norm not in measure.norms_of(case.target):
+                ax.set_axis_off()
+                continue
+            ex.plots.error_against_width(
+                table, floors=case.floors, ceilings=ceiling_levels(case.ceilings), ax=ax, norm=norm, legend=False
+            )
+            ax.set_title(f"{_task(case.target)}: {norm}", fontsize="medium", loc="left")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    for ax in axes.flat:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            if label not in labels:
+                handles.append(handle)
+                labels.append(label)
+    figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize="small")
+    return figure
+
+
+def ceiling_levels(ceilings: Any) -> Any:
+    """The constructed networks as levels to draw: the error that each attains."""
+    names = [f"{row.construction}, {row.hidden_layers} layers" for row in ceilings.itertuples()]
+    return ceilings.assign(value=ceilings["error"] + ceilings["half_width"], label=names)[
+        ["norm", "width", "value", "label"]
+    ]
+
+
+def _words(case: Case) -> str:
+    """The verdicts of one target, one line a norm."""
+    lines = [f"{_task(case.target)}, n = {case.target.dim}"]
+    for norm, rows in case.verdicts.groupby("norm", sort=False):
+        parts = [f"width {row.width}: {row.verdict}" for row in rows.itertuples()]
+        lines.append(f"  {norm} error at most {rows['threshold'].iloc[0]:.4g}: " + ", ".join(parts))
+    return "\n".join(lines)

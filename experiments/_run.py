@@ -1,0 +1,135 @@
+"""What every experiment does around its science: folder, settings, environment, compilation cache, exit status."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+Options = TypeVar("Options")
+HELD, FAILED, REFUSED = 0, 1, 2
+
+
+def main(
+    name: str,
+    options: type[Options],
+    experiment: Callable[[Options], int],
+    doc: str,
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Reads the command line into `options`, runs, and turns every foreseen refusal into one sentence.
+
+    Returns:
+        0 if the claim held, 1 if not, 2 if the run was refused.
+    """
+    import tyro
+
+    chosen = tyro.cli(options, args=argv, description=doc, prog=f"python -m experiments.{name}")
+    try:
+        return experiment(chosen)
+    except (ValueError, TypeError, OSError) as error:
+        print(str(error), file=sys.stderr)
+    except RuntimeError as error:
+        if type(error).__name__ != "FolderInUse":
+            raise
+        print(str(error), file=sys.stderr)
+    return REFUSED
+
+
+def start_jax(where: str | None) -> None:
+    """Chooses the platform and switches the persistent compilation cache on. Called before JAX is used.
+
+    The cache lies in JAX_COMPILATION_CACHE_DIR, or in the user's cache folder.
+    """
+    import jax
+
+    if where is not None:
+        jax.config.update("jax_platforms", {"gpu": "cuda"}.get(where, where))
+    from expressivity.training import enable_compilation_cache
+
+    home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+    enable_compilation_cache(os.environ.get("JAX_COMPILATION_CACHE_DIR") or home / "expressivity" / "jax")
+    try:
+        jax.devices()
+    except RuntimeError as error:
+        raise ValueError(f"JAX finds no {where or 'device'} here ({str(error).splitlines()[0]}).") from None
+
+
+def write_json(path: pathlib.Path, content: Any) -> None:
+    """The content as indented JSON, committed by rename."""
+    from expressivity.sweeps.store import write_atomically
+
+    write_atomically(path, (json.dumps(content, indent=2, sort_keys=True, default=str) + "\n").encode())
+
+
+def write_frame(path: pathlib.Path, frame: Any) -> None:
+    """A table as CSV, committed by rename."""
+    from expressivity.sweeps.store import write_atomically
+
+    write_atomically(path, frame.to_csv(index=False, lineterminator="\n").encode())
+
+
+def settings(value: Any) -> dict[str, Any]:
+    """A frozen dataclass of settings as JSON-ready dictionary."""
+    return json.loads(json.dumps(dataclasses.asdict(value), default=str))
+
+
+def environment(**more: Any) -> dict[str, Any]:
+    """Where a run took place: commit, versions, devices, precision, flags, command line, and what is given besides."""
+    import importlib.metadata as metadata
+
+    import jax
+
+    import expressivity
+
+    packages = ("jax", "jaxlib", "numpy", "scipy", "optax", "equinox", "pandas", "matplotlib")
+    return {
+        "expressivity": expressivity.__version__,
+        **_commit(),
+        "python": platform.python_version(),
+        "machine": platform.platform(),
+        "cores": os.cpu_count(),
+        "packages": {name: metadata.version(name) for name in packages},
+        "devices": [f"{d.platform}: {d.device_kind}" for d in jax.devices()],
+        "precision": "training float32, evaluation and certificates float64",
+        "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
+        "command": [pathlib.Path(sys.argv[0]).name, *sys.argv[1:]],
+        **more,
+    }
+
+
+def _commit() -> dict[str, Any]:
+    """The commit of the checkout that this file lies in, and whether it was changed since; unknown without git."""
+
+    def git(*words: str) -> str:
+        found = subprocess.run(
+            ["git", *words], cwd=pathlib.Path(__file__).parent, capture_output=True, text=True, check=True, timeout=10
+        )
+        return found.stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return {"commit": "unknown", "dirty": "unknown"}
+
+
+def save_figure(figure: Any, folder: pathlib.Path) -> bytes:
+    """Writes figure.png and figure.pdf without time stamps, and returns the bytes of the first."""
+    import io
+
+    from expressivity.sweeps.store import write_atomically
+
+    pictures = {}
+    for kind, metadata in (
+        ("png", {"Software": None}),
+        ("pdf", {"CreationDate": None, "Producer": None, "Creator": None}),
+    ):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=kind, dpi=200, metadata=metadata)
+        pictures[kind] = buffer.getvalue()
+        write_atomically(folder / f"figure.{kind}", pictures[kind])
+    return pictures["png"]
