@@ -23,12 +23,27 @@ from expressivity.measures import Box as Box
 from expressivity.measures import Gaussian as Gaussian
 
 # trainable families
+from expressivity.models.accounting import cost_table as cost_table
+from expressivity.models.accounting import macs as macs
+from expressivity.models.accounting import parameters as parameters
+from expressivity.models.allconv6 import AllConv6 as AllConv6
+from expressivity.models.convpool import ConvPoolCNNC as ConvPoolCNNC
+from expressivity.models.densenet import DenseNet as DenseNet
+from expressivity.models.efficientnet import EfficientNet as EfficientNet
 from expressivity.models.mlp import MLP as MLP
+from expressivity.models.mobilenet import MobileNet as MobileNet
+from expressivity.models.resnet import ImageNetResNet as ImageNetResNet
+from expressivity.models.resnet import SlimResNet as SlimResNet
+from expressivity.models.shufflenet import ShuffleNet as ShuffleNet
+from expressivity.models.wide_resnet import CifarResNet as CifarResNet
+from expressivity.models.wide_resnet import WideResNet as WideResNet
 
 # errors
 from expressivity.norms import Estimate as Estimate
 from expressivity.norms import error as error
 from expressivity.norms import fvu as fvu
+from expressivity.radial_measures import EldanShamir as EldanShamir
+from expressivity.radial_measures import SphereProduct as SphereProduct
 
 # networks and their calculus
 from expressivity.relu.calculus import add as add

@@ -162,7 +162,7 @@ class Profile:
 def _float64(values: Any, what: str) -> np.ndarray:
     if getattr(values, "dtype", None) is not None:
         dtype = np.dtype(values.dtype)
-        if dtype.kind == "f" and dtype != np.float64 or dtype.name == "bfloat16":
+        if (dtype.kind == "f" and dtype != np.float64) or dtype.name == "bfloat16":
             raise TypeError(
                 f"The {what} of a profile are {dtype}; its norms and certificates need float64. Convert what they are "
                 "computed from, or pass float64."

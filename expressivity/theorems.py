@@ -6,6 +6,8 @@ A `Theorem` is attached to every `Construction` and `Certificate`. One whose con
 
 import dataclasses
 
+from expressivity import depth_theorems
+
 
 @dataclasses.dataclass(frozen=True)
 class Theorem:
@@ -169,7 +171,7 @@ _TABLE: tuple[Theorem, ...] = (
     ),
 )
 
-THEOREMS: tuple[Theorem, ...] = _TABLE
+THEOREMS: tuple[Theorem, ...] = (*_TABLE, *(_record(*row) for row in depth_theorems.ROWS))
 
 
 def find(key: str, number: str) -> Theorem:

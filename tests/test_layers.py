@@ -10,9 +10,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "expressivity"
 
 FLOORS = (
-    ("theorems", "width"),
+    ("depth_theorems", "theorems", "width"),
     ("relu",),
-    ("measures", "radial_law", "radial_measures", "targets", "norms"),
+    ("measures", "radial_law", "radial_measures", "radial_profiles", "targets", "norms"),
     ("constructions", "certificates"),
     ("models", "data"),
     ("training",),
