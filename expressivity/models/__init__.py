@@ -1,5 +1,27 @@
-"""Families of trainable networks, one module a family."""
+"""Families of trainable networks, one module a family; what they cost, and weights that others trained."""
 
+# cost and tensors
+from expressivity.models.accounting import activations as activations
+from expressivity.models.accounting import batch_norm_parameters as batch_norm_parameters
+from expressivity.models.accounting import cost_table as cost_table
+from expressivity.models.accounting import macs as macs
+from expressivity.models.accounting import parameters as parameters
+from expressivity.models.accounting import tensors as tensors
+from expressivity.models.accounting import with_tensors as with_tensors
+
+# families
+from expressivity.models.allconv6 import AllConv6 as AllConv6
+from expressivity.models.convnet import ConvNet as ConvNet
+from expressivity.models.convpool import ConvPoolCNNC as ConvPoolCNNC
+from expressivity.models.densenet import DenseNet as DenseNet
+from expressivity.models.efficientnet import EfficientNet as EfficientNet
+from expressivity.models.efficientnet import compound as compound
 from expressivity.models.family import Family as Family
 from expressivity.models.family import as_width as as_width
 from expressivity.models.mlp import MLP as MLP
+from expressivity.models.mobilenet import MobileNet as MobileNet
+from expressivity.models.resnet import ImageNetResNet as ImageNetResNet
+from expressivity.models.resnet import SlimResNet as SlimResNet
+from expressivity.models.shufflenet import ShuffleNet as ShuffleNet
+from expressivity.models.wide_resnet import CifarResNet as CifarResNet
+from expressivity.models.wide_resnet import WideResNet as WideResNet

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -10,7 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from expressivity.relu.network import is_traced
 from expressivity.width import Width
+
+_BLOCK = 16384
 
 
 class Conv(eqx.Module):
@@ -63,13 +67,13 @@ class Layers(eqx.Module):
         if len(self.names) != len(self.layers):
             raise ValueError(f"Each layer has a name; got {len(self.names)} names and {len(self.layers)} layers.")
 
-    def __getitem__(self, name: str) -> Layer:
+    def __getitem__(self, name: str) -> Any:
         try:
             return self.layers[self.names.index(name)]
         except ValueError:
             raise KeyError(f"There is no layer {name!r}; the layers are {', '.join(self.names) or 'none'}.") from None
 
-    def __iter__(self) -> Iterator[tuple[str, Layer]]:
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
         return iter(zip(self.names, self.layers, strict=True))
 
     def __len__(self) -> int:
@@ -160,23 +164,62 @@ RULES: dict[str, Rule] = {
 }
 
 
-def initial_layer(key: Array, spec: LayerSpec, rule: Rule) -> Layer:
-    """The layer of `spec` with its kernel drawn by `rule`, biases and shifts 0, scales 1."""
-    if spec.kind == "batch_norm":
-        return BatchNorm(jnp.ones(spec.shapes["scale"]), jnp.zeros(spec.shapes["shift"]))
-    kernel_key, bias_key = jax.random.split(key)
-    distribution, spread = rule(spec)
-    shape = spec.shapes["kernel"]
-    if distribution == "normal":
-        kernel = spread * jax.random.normal(kernel_key, shape)
-    else:
-        kernel = jax.random.uniform(kernel_key, shape, minval=-spread, maxval=spread)
-    bias = None
-    if "bias" in spec.shapes:
-        bias = jnp.zeros(spec.shapes["bias"])
-        if rule is torch_default:
-            bias = jax.random.uniform(bias_key, spec.shapes["bias"], minval=-spread, maxval=spread)
-    return (Dense if spec.kind == "dense" else Conv)(kernel, bias)
+def initial_layers(key: Array, specs: tuple[LayerSpec, ...], rule: Rule) -> tuple[Layer, ...]:
+    """The layers of `specs`, kernels drawn by `rule` one after the other, biases and shifts 0, scales 1."""
+    rules = [rule(spec) if "kernel" in spec.shapes else ("", 0.0) for spec in specs]
+    drawn = [
+        (number, field, rules[number])
+        for number, spec in enumerate(specs)
+        for field in ("kernel", "bias")
+        if field in spec.shapes and (field == "kernel" or rule is torch_default)
+    ]
+    values: list[dict[str, Array]] = [{} for _ in specs]
+    for stream, distribution in enumerate(("normal", "uniform")):
+        wanted = [(number, field, spread) for number, field, (kind, spread) in drawn if kind == distribution]
+        sizes = [math.prod(specs[number].shapes[field]) for number, field, _ in wanted]
+        numbers = _stream(jax.random.fold_in(key, stream), sum(sizes), distribution)
+        start = 0
+        for (number, field, spread), size in zip(wanted, sizes, strict=True):
+            shape = specs[number].shapes[field]
+            part = np.float32(spread) * numbers[start : start + size].reshape(shape)
+            values[number][field] = jnp.asarray(part, jnp.result_type(float))
+            start += size
+    layers = []
+    for spec, found in zip(specs, values, strict=True):
+        if spec.kind == "batch_norm":
+            layers.append(BatchNorm(_full(spec.shapes["scale"], 1), _full(spec.shapes["shift"], 0)))
+        else:
+            bias = _full(spec.shapes["bias"], 0) if "bias" in spec.shapes else None
+            layers.append((Dense if spec.kind == "dense" else Conv)(found["kernel"], found.get("bias", bias)))
+    return tuple(layers)
+
+
+def _stream(key: Array, count: int, distribution: str) -> Array | np.ndarray:
+    """`count` standard numbers in float32, whatever precision JAX is set to, so that a key gives one network.
+
+    They come in blocks of one length, so that one small program serves networks of every size.
+    """
+    sample = _normal if distribution == "normal" else _uniform
+    blocks = -(-count // _BLOCK)
+    if is_traced(key):
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, np.arange(blocks, dtype=np.uint32))
+        return jax.vmap(sample)(keys).reshape(-1)[:count]
+    parts = [np.asarray(sample(jax.random.fold_in(key, number))) for number in range(blocks)]
+    return np.concatenate([*parts, np.zeros(0, np.float32)])[:count]
+
+
+def _full(shape: tuple[int, ...], value: float) -> Array:
+    return jnp.asarray(np.full(shape, value), jnp.result_type(float))
+
+
+@jax.jit
+def _normal(key: Array) -> Array:
+    return jax.random.normal(key, (_BLOCK,), jnp.float32)
+
+
+@jax.jit
+def _uniform(key: Array) -> Array:
+    return jax.random.uniform(key, (_BLOCK,), jnp.float32, -1.0, 1.0)
 
 
 def initial_moments(specs: tuple[LayerSpec, ...], width: Width) -> Layers:
@@ -184,6 +227,6 @@ def initial_moments(specs: tuple[LayerSpec, ...], width: Width) -> Layers:
     norms = [spec for spec in specs if spec.kind == "batch_norm"]
     return Layers(
         tuple(spec.name for spec in norms),
-        tuple(Moments(jnp.zeros(spec.shapes["shift"]), jnp.ones(spec.shapes["scale"])) for spec in norms),
+        tuple(Moments(_full(spec.shapes["shift"], 0), _full(spec.shapes["scale"], 1)) for spec in norms),
         width,
     )

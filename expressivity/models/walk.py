@@ -161,7 +161,8 @@ class Forward:
 
     def state(self, old: Layers) -> Layers:
         """The running moments after this walk."""
-        return Layers(old.names, tuple(self.moments.get(name, layer) for name, layer in old), old.width)
+        moments: dict[str, Any] = self.moments
+        return Layers(old.names, tuple(moments.get(name, layer) for name, layer in old), old.width)
 
     def channels(self, x: Any) -> int:
         return x.shape[-1]
