@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from expressivity.measures import AbstractDomain, AbstractMeasure, Ball, Box, Points
 from expressivity.relu.gadgets import random_network as _random_network
 from expressivity.relu.network import ReLUNetwork
+from expressivity.tracing import fresh
 
 # Points an axis of the default quadrature rules, by dimension: about 200,000 points each.
 QUADRATURE_ORDERS = {1: 4000, 2: 320, 3: 44, 4: 18, 5: 9, 6: 6}
@@ -46,6 +47,7 @@ class Target:
             to (boxes,). Needed for proved bounds where f has no Lipschitz constant.
         witness: Points of shape (k, n) that every evaluation in the sup norm has to contain; by default the centre and
             the boundary of the domain.
+        radial: Whether f is known to depend on $|x|$ alone.
 
     Raises:
         TypeError: If JAX cannot trace the function.
@@ -65,6 +67,7 @@ class Target:
     network: ReLUNetwork | None = None
     oscillation: Callable[[Points, Points], np.ndarray] | None = None
     witness: Points | None = None
+    radial: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.measure, AbstractMeasure):
@@ -73,7 +76,7 @@ class Target:
             raise ValueError(f"A Lipschitz constant is finite and not negative; got {self.lipschitz}.")
         n = self.measure.dim
         try:
-            result = jax.eval_shape(_fresh(self.function), jax.ShapeDtypeStruct((n,), jnp.float32))
+            result = jax.eval_shape(fresh(self.function), jax.ShapeDtypeStruct((n,), jnp.float32))
         except Exception as error:
             reason = (str(error) or "no message").splitlines()[0]
             raise TypeError(
@@ -121,15 +124,15 @@ class Target:
 
     def batch(self, points: Any) -> Float[Array, " points"]:
         """f at points of shape (k, n), as JAX code to be traced inside a program of either precision."""
-        return jax.vmap(_fresh(self.function))(points)
+        return jax.vmap(fresh(self.function))(points)
 
     @functools.cached_property
     def _values(self) -> Callable[[Any], Array]:
-        return jax.jit(jax.vmap(_fresh(self.function)))
+        return jax.jit(jax.vmap(fresh(self.function)))
 
     @functools.cached_property
     def _gradients(self) -> Callable[[Any], Array]:
-        return jax.jit(jax.vmap(jax.grad(_fresh(self.function))))
+        return jax.jit(jax.vmap(jax.grad(fresh(self.function))))
 
     def cell_oscillation(self, lower: Points, upper: Points) -> Float[np.ndarray, " boxes"]:
         r"""A proved bound on $\sup_x |f(x) - f(\mathrm{center})|$ over each of the boxes [lower, upper].
@@ -155,11 +158,6 @@ class Target:
         values = np.concatenate([self.values(points), self.values(points[:1] / 3)])
         text = f"{self.name}|{type(self.measure).__name__}|{self.measure!r}|"
         return hashlib.sha256(text.encode() + np.round(values, 9).tobytes()).hexdigest()[:16]
-
-
-def _fresh(function: PointFunction) -> PointFunction:
-    """The same function as a new object: JAX caches traces by identity, and those of one precision spoil the other."""
-    return lambda x: function(x)
 
 
 def _radius(measure: AbstractMeasure) -> float:
@@ -193,6 +191,7 @@ def norm_squared(measure: AbstractMeasure) -> Target:
         measure,
         lipschitz=_lipschitz(2 * _radius(measure)),
         name="norm_squared",
+        radial=True,
         quadratic=Quadratic(np.eye(n), np.zeros(n), 0.0),
     )
 
@@ -236,9 +235,9 @@ def cosine_norm(measure: AbstractMeasure) -> Target:
         boundary = measure.boundary(256)
         outside = boundary[np.any(boundary != 0, axis=1)]
         halves = 0.5 * outside / np.linalg.norm(outside, axis=1, keepdims=True)
-        witness = np.concatenate([np.zeros((1, measure.dim)), boundary, halves])
+        witness = np.concatenate([np.zeros((1, measure.dim)), measure.center[None], boundary, halves])
         witness = witness[measure.contains(witness)]
-    return Target(function, measure, lipschitz=2 * math.pi, name="cosine_norm", witness=witness)
+    return Target(function, measure, lipschitz=2 * math.pi, name="cosine_norm", witness=witness, radial=True)
 
 
 def ball_indicator(measure: AbstractMeasure, radius: float | None = None) -> Target:
@@ -260,16 +259,19 @@ def ball_indicator(measure: AbstractMeasure, radius: float | None = None) -> Tar
         raise ValueError(f"The radius of the ball indicator is positive and finite, not {radius}.")
 
     def oscillation(lower: Points, upper: Points) -> np.ndarray:
+        if isinstance(measure, Box):  # the projection of a box is the box of the projected corners
+            lower, upper = measure.project(lower), measure.project(upper)
+        limit = measure.radius if isinstance(measure, Ball) else math.inf
         nearest = np.linalg.norm(np.clip(0.0, lower, upper), axis=1)
         farthest = np.linalg.norm(np.maximum(np.abs(lower), np.abs(upper)), axis=1)
-        return ((nearest <= radius) & (farthest > radius)).astype(np.float64)
+        return ((np.minimum(nearest, limit) <= radius) & (np.minimum(farthest, limit) > radius)).astype(np.float64)
 
-    # if the support lies inside the ball the bound above is 0 there as it should be
     return Target(
         lambda x: jnp.where(jnp.sum(x**2) <= radius**2, 1.0, 0.0),
         measure,
         name="ball_indicator",
         oscillation=oscillation,
+        radial=True,
     )
 
 
@@ -290,7 +292,7 @@ def ridge(measure: AbstractMeasure, direction: Sequence[float] | None = None) ->
     1.0
     """
     w = np.ones(measure.dim) if direction is None else np.asarray(direction, dtype=np.float64)
-    if w.shape != (measure.dim,) or not np.linalg.norm(w) > 0:
+    if w.shape != (measure.dim,) or not 0 < np.linalg.norm(w) < math.inf:
         raise ValueError(f"A ridge direction is a nonzero vector of {measure.dim} numbers; got {direction!r}.")
     w = w / np.linalg.norm(w)
     return Target(lambda x: jnp.sin(jnp.pi * jnp.sum(w * x)), measure, lipschitz=math.pi, name="ridge")
@@ -387,6 +389,8 @@ def max_affine(
             f"A maximum of N affine functions needs slopes (N, {measure.dim}) and offsets (N,); got {a.shape} and "
             f"{b.shape}."
         )
+    if not (np.all(np.isfinite(a)) and np.all(np.isfinite(b))):
+        raise ValueError(f"Slopes and offsets are finite; got {a.tolist()} and {b.tolist()}.")
     return Target(
         lambda x: jnp.max(jnp.sum(a * x[None], axis=1) + b),
         measure,
