@@ -3,3 +3,26 @@
 from expressivity.certificates.base import Certificate as Certificate
 from expressivity.certificates.base import Evidence as Evidence
 from expressivity.certificates.base import NetworkClass as NetworkClass
+
+# sup norm, width at most n
+from expressivity.certificates.bottleneck import bottleneck as bottleneck
+
+# counts
+from expressivity.certificates.counting import effective_parameters as effective_parameters
+from expressivity.certificates.counting import pieces_bound as pieces_bound
+from expressivity.certificates.counting import width_efficiency as width_efficiency
+from expressivity.certificates.escape import Path as Path
+from expressivity.certificates.escape import escape_path as escape_path
+from expressivity.certificates.escape import path as path
+
+# the best of all
+from expressivity.certificates.floor import floor as floor
+
+# width 1
+from expressivity.certificates.isotonic import isotonic as isotonic
+
+# first layer narrower than n
+from expressivity.certificates.kernel import first_layer as first_layer
+from expressivity.certificates.kernel import kernel as kernel
+from expressivity.certificates.kernel import subspace_distance as subspace_distance
+from expressivity.certificates.moment import moment as moment
