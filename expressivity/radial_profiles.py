@@ -264,7 +264,7 @@ class Transform:
         for i in range(0, len(rho), step):
             j = law.bessel(self.dim - 2, 2 * np.pi * np.outer(rho[i : i + step], self.r))
             if self.starts is None:
-                energy[i : i + step] = (j @ self.weight) ** 2
+                energy[i : i + step] = np.einsum("ij,j->i", j, self.weight) ** 2
             else:
                 energy[i : i + step] = (np.add.reduceat(j * self.weight, self.starts, axis=1) ** 2).sum(1)
         return 4 * np.pi**2 * self.dim * rho * energy

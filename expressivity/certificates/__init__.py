@@ -26,3 +26,7 @@ from expressivity.certificates.kernel import first_layer as first_layer
 from expressivity.certificates.kernel import kernel as kernel
 from expressivity.certificates.kernel import subspace_distance as subspace_distance
 from expressivity.certificates.moment import moment as moment
+from expressivity.certificates.rank import rank as rank
+from expressivity.certificates.rank import rank_limit as rank_limit
+from expressivity.certificates.tube import tube as tube
+from expressivity.certificates.tube import tube_limit as tube_limit
