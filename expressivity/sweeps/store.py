@@ -91,10 +91,10 @@ class Store:
     Finished cells lie in `cells/`, addressed by their settings. A file that cannot be used is moved to `set_aside/`
     with one sentence in the log (logger "expressivity"), never deleted.
 
-    Raises (on entering):
-        FolderInUse: If another process has it open. The lock is the kernel's: it ends with its process, however that
+    Raises:
+        FolderInUse: On entering, if another process has it open. The lock is the kernel's: it ends with its process, however that
             ends.
-        ValueError: If the folder cannot be made or written to.
+        ValueError: On entering, if the folder cannot be made or written to.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder, Store(folder) as store:
