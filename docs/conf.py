@@ -15,6 +15,7 @@ copyright = "2026, The expressivity developers"
 version = release = expressivity.__version__
 
 extensions = [
+    "api_pages",
     "markdown_docstrings",
     "myst_nb",
     "sphinx.ext.autodoc",

@@ -65,6 +65,8 @@ def translate(text: str, where: str) -> str:
     for match in _SPANS.finditer(text):
         pieces += [_escaped(text[end : match.start()]), span(match)]
         end = match.end()
+        if re.match(r"[\w^(]", text[end:]):  # markup ends at a space or at this sign
+            pieces.append("\\ ")
     return "".join([*pieces, _escaped(text[end:])])
 
 
