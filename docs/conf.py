@@ -17,6 +17,7 @@ version = release = expressivity.__version__
 extensions = [
     "api_pages",
     "markdown_docstrings",
+    "theorem_records",
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
