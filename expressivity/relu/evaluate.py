@@ -198,7 +198,7 @@ def _chunk(chunk: int | None, count: int, column: int, deep: bool) -> int:
     elif deep:
         limit = min(4096, max(256, (1 << 16) // column))
     else:
-        limit = min(16384, max(256, (1 << 19) // column))
+        limit = min(4096, max(256, (1 << 18) // column))
     parts = math.ceil(count / limit)
     if parts > 8:
         return limit
