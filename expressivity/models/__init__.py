@@ -20,6 +20,16 @@ from expressivity.models.family import Family as Family
 from expressivity.models.family import as_width as as_width
 from expressivity.models.mlp import MLP as MLP
 from expressivity.models.mobilenet import MobileNet as MobileNet
+
+# weights that others trained
+from expressivity.models.pretrained import Report as Report
+from expressivity.models.pretrained import dead_filters as dead_filters
+from expressivity.models.pretrained import fold_batch_norm as fold_batch_norm
+from expressivity.models.pretrained import folded as folded
+from expressivity.models.pretrained import load as load
+from expressivity.models.pretrained import load_folded as load_folded
+from expressivity.models.pretrained import mobilenet_slim_names as mobilenet_slim_names
+from expressivity.models.pretrained import read as read
 from expressivity.models.resnet import ImageNetResNet as ImageNetResNet
 from expressivity.models.resnet import SlimResNet as SlimResNet
 from expressivity.models.shufflenet import ShuffleNet as ShuffleNet

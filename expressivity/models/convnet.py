@@ -120,9 +120,9 @@ class ConvNet(abc.ABC):
 def _outline(family: ConvNet, width: Width, shape: tuple[int, int, int]) -> tuple[LayerSpec, ...]:
     net = Outline(family.width_dims(width))
     family.forward(net, shape)
-    names = [spec.name for spec in net.specs]
-    assert len(set(names)) == len(names), "two layers of one name"
-    return tuple(net.specs)
+    specs = net.finish()
+    assert len({spec.name for spec in specs}) == len(specs), "two layers of one name"
+    return specs
 
 
 def checked_classes(classes: Any) -> int:

@@ -92,6 +92,7 @@ class LayerSpec:
         macs: Multiply-accumulates for one image: those of the kernel, without bias, norm or activation.
         groups: Groups of a convolution.
         epsilon: The constant under the root of a batch norm.
+        norm_of: For a batch norm that alone reads the output of a convolution, the name of that convolution.
     """
 
     name: str
@@ -101,6 +102,7 @@ class LayerSpec:
     macs: int = 0
     groups: int = 1
     epsilon: float = 0.0
+    norm_of: str = ""
 
     @property
     def parameters(self) -> int:

@@ -5,6 +5,7 @@ A family describes its network once, as a function `forward(net, x)` that calls 
 channels).
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -52,16 +53,39 @@ def _extent(size: int, kernel: int, stride: int, padding: Padding, what: str) ->
     return out
 
 
+class _Shape(tuple):
+    """A shape that remembers the convolution whose output has it."""
+
+    source: str
+
+    def __new__(cls, sizes: tuple[int, ...], source: str) -> "_Shape":
+        shape = super().__new__(cls, sizes)
+        shape.source = source
+        return shape
+
+
 class Outline:
     """Walks through a network on shapes alone and lists its layers in forward order."""
 
     def __init__(self, dims: dict[str, int]) -> None:
         self.dims = dims
         self.specs: list[LayerSpec] = []
+        self._readers: dict[str, list[str]] = {}
 
-    def _add(self, spec: LayerSpec) -> tuple[int, ...]:
+    def finish(self) -> tuple[LayerSpec, ...]:
+        """The layers, each batch norm that is the only reader of a convolution knowing its name."""
+        alone = {readers[0]: name for name, readers in self._readers.items() if len(readers) == 1}
+        return tuple(dataclasses.replace(spec, norm_of=alone.get(spec.name, "")) for spec in self.specs)
+
+    def _add(self, spec: LayerSpec) -> "_Shape":
         self.specs.append(spec)
-        return spec.output
+        return _Shape(spec.output, spec.name if spec.kind == "conv" else "")
+
+    def _read(self, x: Any, reader: str = "") -> tuple[int, ...]:
+        """The numbers of the shape `x`; notes that the layer `reader` (a batch norm, or "") reads it."""
+        if getattr(x, "source", ""):
+            self._readers.setdefault(x.source, []).append(reader)
+        return tuple(x)
 
     def channels(self, x: Any) -> int:
         return x[-1]
@@ -77,6 +101,7 @@ class Outline:
         groups: int = 1,
         bias: bool = False,
     ) -> Any:
+        x = self._read(x)
         inputs = x[-1]
         if inputs % groups or channels % groups:
             raise ValueError(
@@ -89,41 +114,49 @@ class Outline:
         return self._add(LayerSpec(name, "conv", shapes, (height, width, channels), macs, groups))
 
     def batch_norm(self, name: str, x: Any, epsilon: float = 1e-5, decay: float = 0.9) -> Any:
+        x = self._read(x, name)
         shapes = {"scale": (x[-1],), "shift": (x[-1],)}
         return self._add(LayerSpec(name, "batch_norm", shapes, x, epsilon=epsilon))
 
     def dense(self, name: str, x: Any, features: int) -> Any:
-        inputs = math.prod(x)
+        inputs = math.prod(self._read(x))
         shapes = {"kernel": (inputs, features), "bias": (features,)}
         return self._add(LayerSpec(name, "dense", shapes, (features,), inputs * features))
 
     def activate(self, x: Any, activation: str) -> Any:
+        x = self._read(x)
         return (*x[:-1], 2 * x[-1]) if activation == "crelu" else x
 
     def max_pool(self, x: Any, window: int, stride: int, padding: Padding = 0, ceil: bool = False) -> Any:
+        x = self._read(x)
         return *(_pool_extent(size, window, stride, padding, ceil) for size in x[:2]), x[-1]
 
     def average_pool(self, x: Any, window: int, stride: int, padding: Padding = 0) -> Any:
         return self.max_pool(x, window, stride, padding)
 
     def global_pool(self, x: Any, keep: bool = False) -> Any:
+        x = self._read(x)
         return (1, 1, x[-1]) if keep else (x[-1],)
 
     def dropout(self, x: Any, rate: float) -> Any:
-        return x
+        return self._read(x)
 
     def add(self, x: Any, y: Any) -> Any:
+        x, y = self._read(x), self._read(y)
         if x != y:
             raise ValueError(f"A residual sum needs equal shapes; got {x} and {y}.")
         return x
 
     def multiply(self, x: Any, gate: Any) -> Any:
-        return x
+        self._read(gate)
+        return self._read(x)
 
     def concat(self, parts: Sequence[Any]) -> Any:
-        return *parts[0][:-1], sum(part[-1] for part in parts)
+        shapes = [self._read(part) for part in parts]
+        return *shapes[0][:-1], sum(shape[-1] for shape in shapes)
 
     def split(self, x: Any) -> tuple[Any, Any]:
+        x = self._read(x)
         if x[-1] % 2:
             raise ValueError(
                 f"A channel split needs an even number of channels, not {x[-1]}; give the Width divisor 2."
@@ -131,9 +164,10 @@ class Outline:
         return (*x[:-1], x[-1] // 2), (*x[:-1], x[-1] // 2)
 
     def shuffle(self, x: Any, groups: int) -> Any:
-        return x
+        return self._read(x)
 
     def subsample(self, x: Any, channels: int, stride: int) -> Any:
+        x = self._read(x)
         return -(-x[0] // stride), -(-x[1] // stride), channels
 
 
