@@ -107,7 +107,7 @@ def checked_points(x: Any, dim: int) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=64)
-def _gauss_legendre(order: int) -> tuple[np.ndarray, np.ndarray]:
+def gauss_legendre(order: int) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights on [-1, 1], weights summing to 1."""
     # tridiagonal eigenvalues: a second where numpy's dense ones take a minute at order 4000
     nodes, weights = scipy.special.roots_legendre(order)
@@ -198,7 +198,7 @@ class Box(AbstractDomain):
 
     def quadrature(self, order: int) -> Rule:
         """Gauss-Legendre in every axis: exact for polynomials of degree `2 * order - 1` in each variable."""
-        nodes, weights = _gauss_legendre(checked_order(order))
+        nodes, weights = gauss_legendre(checked_order(order))
         nodes = self.low + (self.high - self.low) * (nodes + 1) / 2
         return _product_rule([(nodes, weights)] * self.dim)
 
@@ -278,7 +278,7 @@ class Ball(AbstractDomain):
         """
         order = checked_order(order)
         if self.dim == 1:
-            nodes, weights = _gauss_legendre(order)
+            nodes, weights = gauss_legendre(order)
             return self.radius * nodes[:, None], weights
         z, w = scipy.special.roots_jacobi(order, 0.0, self.dim - 1.0)
         radii, radial = self.radius * (1 + z) / 2, w / w.sum()

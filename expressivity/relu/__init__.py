@@ -22,6 +22,9 @@ from expressivity.relu.calculus import (
     scale as scale,
 )
 from expressivity.relu.calculus import (
+    sparse_concat as sparse_concat,
+)
+from expressivity.relu.calculus import (
     stack as stack,
 )
 from expressivity.relu.evaluate import evaluate_many as evaluate_many
@@ -31,3 +34,4 @@ from expressivity.relu.exact import pieces as pieces
 from expressivity.relu.network import Block as Block
 from expressivity.relu.network import ReLUNetwork as ReLUNetwork
 from expressivity.relu.rounding import rounding_bound as rounding_bound
+from expressivity.relu.segment import breakpoints as breakpoints
