@@ -18,7 +18,7 @@ from expressivity.targets import QUADRATURE_ORDERS, Target
 
 NORMS = ("L1", "L2", "sup")
 _SAMPLES = 1 << 18
-_MOST_POINTS = 1 << 22
+_MOST_POINTS = 1 << 20
 _TOLERANCE = 0.01
 _NORMAL_99 = 2.5758293035489004
 
@@ -156,7 +156,7 @@ def error(network: Any, target: Target, norm: str = "L2", order: int | None = No
 
     L2 is the norm, not squared: $\|g\|_2 = (\int |g|^2\,d\mu)^{1/2}$. On an interval by Gauss rules between the
     breakpoints of the network; up to six dimensions by deterministic quadrature, whose order is doubled while the
-    half-width exceeds 1 % of the value and the rule stays below four million points; above by sampling with a fixed key.
+    half-width exceeds 1 % of the value and the rule stays below a million points; above by sampling with a fixed key.
     In the sup norm the best points are refined by a pattern search.
 
     Args:

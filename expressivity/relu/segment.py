@@ -13,9 +13,10 @@ _MOST = 1 << 20
 def breakpoints(network: ReLUNetwork, start: Any, end: Any) -> Float[np.ndarray, " breakpoints"]:
     r"""All t in (0, 1) at which some unit of the network passes through 0 on the segment.
 
-    At t the point is $(1 - t)\,\mathrm{start} + t\,\mathrm{end}$; the network is affine between two breakpoints. Layer by layer, the zeros of every pre-activation, which is affine
-    between the breakpoints known so far, are added. Bends that later layers cancel are kept; `pieces` gives the
-    irreducible ones, exactly, for small networks. Positions carry the rounding of float64.
+    At t the point is $(1 - t)\,\mathrm{start} + t\,\mathrm{end}$; the network is affine between two breakpoints. Layer
+    by layer, the zeros of every pre-activation, which is affine between the breakpoints known so far, are added. Bends
+    that later layers cancel are kept; `pieces` gives the irreducible ones, exactly, for small networks. Positions
+    carry the rounding of float64.
 
     Args:
         network: Any network.
