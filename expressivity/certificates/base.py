@@ -5,7 +5,7 @@ import math
 
 from expressivity.theorems import Theorem
 
-NORMS = ("L1", "L2", "sup", "L2 squared")
+NORMS = ("L1", "L2", "sup", "L2 squared", "errors")
 
 
 @dataclasses.dataclass(frozen=True)

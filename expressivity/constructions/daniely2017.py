@@ -39,7 +39,7 @@ def harmonic_dim(degree: int, d: int) -> int:
 def wave(d: int) -> Callable[[Any], Any]:
     r"""The function $t \mapsto \sin(\pi d^3 t)$ of the paper's Example 1, for NumPy and JAX arrays.
 
-    >>> wave(2)(0.0625)
+    >>> float(wave(2)(0.0625))
     1.0
     """
     frequency = math.pi * _checked_sphere(d) ** 3
@@ -140,7 +140,7 @@ def paper_width(d: int, lipschitz: float, accuracy: float) -> int:
     r"""The width $\lfloor16d^2L/\varepsilon\rfloor$ of the paper's Corollary 6 for two hidden layers.
 
     >>> paper_width(3, 27 * math.pi, 0.1014)
-    120457
+    120458
     """
     if not (lipschitz > 0 and accuracy > 0):
         raise ValueError(f"Lipschitz constant and accuracy are positive; got {lipschitz} and {accuracy}.")

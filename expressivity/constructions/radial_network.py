@@ -64,8 +64,8 @@ class FactoredNetwork:
 
     @property
     def widths(self) -> tuple[int, int]:
-        """Units of the two hidden layers, 2 d (m + 1) and the number of knots of the profile."""
-        return 2 * self.profile.dim * (self.knots + 1), len(self.profile.knots)
+        """Units of the two hidden layers: 2 d (m + 1), and the number of knots at which the slope of the profile jumps."""
+        return 2 * self.profile.dim * (self.knots + 1), int(np.count_nonzero(self.jumps))
 
     @functools.cached_property
     def coefficients(self) -> np.ndarray:
@@ -123,15 +123,16 @@ class FactoredNetwork:
         return math.sqrt(float(np.sum(mass * error**2)) + saturated)
 
     def dense(self) -> ReLUNetwork:
-        """The same function as a plain network of hidden widths 2 d (m + 1) and len(profile.knots)."""
+        """The same function as a plain network of hidden widths `widths`."""
         d, m = self.profile.dim, self.knots
         grid = self.cell * np.arange(m + 1)
         signs = np.repeat(np.concatenate([np.eye(d), -np.eye(d)]), m + 1, axis=0)
-        second = np.broadcast_to(np.tile(self.coefficients, 2 * d), (len(self.profile.knots), 2 * d * (m + 1)))
+        used = np.flatnonzero(self.jumps)
+        second = np.broadcast_to(np.tile(self.coefficients, 2 * d), (len(used), 2 * d * (m + 1)))
         return ReLUNetwork.from_layers(
             [
                 (signs, np.tile(-grid, 2 * d)),
-                (second, -self.shift - self.profile.knots),
-                (self.jumps[None], np.array([self.profile.values[0]])),
+                (second, -self.shift - self.profile.knots[used]),
+                (self.jumps[None, used], np.array([self.profile.values[0]])),
             ]
         )
