@@ -33,5 +33,13 @@ from expressivity.models.pretrained import read as read
 from expressivity.models.resnet import ImageNetResNet as ImageNetResNet
 from expressivity.models.resnet import SlimResNet as SlimResNet
 from expressivity.models.shufflenet import ShuffleNet as ShuffleNet
+
+# one set of weights at several widths; first layers
+from expressivity.models.slimmable import Slimmable as Slimmable
+from expressivity.models.slimmable import narrowed as narrowed
+from expressivity.models.stems import STEMS as STEMS
+from expressivity.models.stems import PairingLaw as PairingLaw
+from expressivity.models.stems import Stem as Stem
+from expressivity.models.stems import pairing as pairing
 from expressivity.models.wide_resnet import CifarResNet as CifarResNet
 from expressivity.models.wide_resnet import WideResNet as WideResNet
