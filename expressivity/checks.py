@@ -1,0 +1,253 @@
+r"""Small checks of the theorems: each builds one construction or certificate and compares the bound with a measurement.
+
+A ceiling holds if the measured error, less the half-width of the measurement, is at most the bound; a floor holds if
+the error of every network it was tried on, plus the half-width, is at least the bound; an identity holds if the two
+numbers agree to the rounding it states. The margin is what is left before it would fail.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from expressivity import certificates, targets
+from expressivity.certificates.base import Certificate
+from expressivity.constructions import hanin_sellke2017, kim2024, lu2017
+from expressivity.constructions.base import Construction
+from expressivity.measures import Ball, Box
+from expressivity.norms import error
+from expressivity.relu.evaluate import evaluate
+from expressivity.relu.exact import pieces
+from expressivity.relu.gadgets import random_network
+from expressivity.relu.network import ReLUNetwork
+from expressivity.targets import Target
+from expressivity.theorems import Theorem, find
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """One row of the table of `python -m expressivity`.
+
+    Args:
+        theorem: What was checked: the number in the paper or the name given here, and the instance.
+        paper: The BibTeX key.
+        width, hidden_layers: Of the network, or of the widest network that a floor was tried on.
+        bound: The proved number.
+        measured: The measured one.
+        margin: By how much the inequality holds; negative if it fails.
+        page: The page of the documentation.
+
+    >>> row = Check("Theorem 1", "lu2017", 6, 100, bound=0.2, measured=0.1, margin=0.1, page="papers/lu2017")
+    >>> row.holds
+    True
+    """
+
+    theorem: str
+    paper: str
+    width: int
+    hidden_layers: int
+    bound: float
+    measured: float
+    margin: float
+    page: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether the inequality holds: the margin is a number of at least 0."""
+        return self.margin >= 0
+
+
+def _row(theorem: Theorem, what: str, net: ReLUNetwork, bound: float, measured: float, margin: float) -> Check:
+    name = theorem.number + (f": {what}" if what else "")
+    return Check(name, theorem.key, net.width, net.hidden_layers, bound, measured, margin, theorem.page)
+
+
+def _ceiling(construction: Construction, what: str) -> Check:
+    """Error at most the bound, in the norm of the construction."""
+    found = error(construction, construction.target, construction.norm)
+    margin = construction.error_bound - (found.value - found.half_width)
+    if construction.network.width > construction.width_bound:
+        margin = -math.inf
+    return _row(construction.theorem, what, construction.network, construction.error_bound, found.value, margin)
+
+
+def _floor(certificate: Certificate, target: Target, networks: list[ReLUNetwork], what: str) -> Check:
+    """The least error of the networks, all of the class, is at least the bound."""
+    found = [error(network, target, certificate.norm) for network in networks]
+    number = min(range(len(found)), key=lambda i: found[i].value)
+    margin = min(estimate.value + estimate.half_width - certificate.value for estimate in found)
+    if not all(
+        certificate.against.covers(network.hidden_widths) for network in networks if not certificate.against.this
+    ):
+        margin = -math.inf
+    return _row(certificate.theorem, what, networks[number], certificate.value, found[number].value, margin)
+
+
+def _identity(theorem: Theorem, what: str, network: ReLUNetwork, difference: float, rounding: float) -> Check:
+    """Two sides that are equal in exact arithmetic differ by at most the rounding."""
+    return _row(theorem, what, network, rounding, difference, rounding - difference)
+
+
+def _fitted(target: Target, hidden: tuple[int, ...], count: int) -> list[ReLUNetwork]:
+    """Random networks whose last layer is fitted to the target by least squares, and the best constant."""
+    points, weights = target.measure.quadrature(40)
+    values, root = target.values(points), np.sqrt(weights)
+    fitted = []
+    for seed in range(count):
+        *layers, _ = random_network(target.dim, hidden, seed).layers
+        features = points
+        for weight, bias in layers:
+            features = np.maximum(features @ weight.T + bias, 0.0)
+        design = np.column_stack([features, np.ones(len(points))])
+        solution, *_ = np.linalg.lstsq(design * root[:, None], values * root, rcond=None)
+        fitted.append(ReLUNetwork.from_layers([*layers, (solution[None, :-1], solution[-1:])]))
+    return fitted
+
+
+def step_network() -> Check:
+    """The network of width n + 4 equals the sum of truncated pyramids."""
+    rng = np.random.default_rng(0)
+    lower = np.array([[-1.0, -1.0], [0.0, -0.5], [-0.5, 0.25]])
+    upper, heights, ramp = lower + np.array([0.75, 0.5]), np.array([1.0, -2.0, 0.5]), 0.125
+    network = lu2017.step_network(lower, upper, heights, ramp=ramp, half_width=1.0)
+    x = rng.uniform(-1.5, 1.5, (4000, 2))
+    outside = np.maximum(x[:, None] - upper + ramp, 0) + np.maximum(lower + ramp - x[:, None], 0)
+    plain = np.maximum(1 - outside.sum(-1) / ramp, 0) @ heights
+    difference = float(np.abs(evaluate(network, x)[:, 0] - plain).max())
+    # one ramp after another, each rounded at the size half_width / ramp
+    rounding = 64 * np.finfo(float).eps / ramp * float(np.abs(heights).sum())
+    return _identity(find("expressivity", "step network"), "equals its formula, n = 2", network, difference, rounding)
+
+
+def step_approximation() -> Check:
+    """Cells over the disc, error in L1."""
+    return _ceiling(lu2017.approximate(targets.norm_squared(Ball(2)), cells=16), "|x|^2 on the disc, L1")
+
+
+def string() -> Check:
+    """A string of maxima and minima at width n + 1 equals the plain recursion."""
+    rng = np.random.default_rng(1)
+    slopes, offsets = rng.standard_normal((20, 2)), rng.standard_normal(20)
+    signs = rng.choice([-1, 1], 19)
+    network = hanin_sellke2017.string_network(slopes, offsets, signs, half_width=1.0)
+    x = rng.uniform(-1, 1, (4000, 2))
+    affine = x @ slopes.T + offsets
+    value = affine[:, 0]
+    for i, sign in enumerate(signs, start=1):
+        value = np.maximum(value, affine[:, i]) if sign > 0 else np.minimum(value, affine[:, i])
+    difference = float(np.abs(evaluate(network, x)[:, 0] - value).max())
+    rounding = 64 * 20 * np.finfo(float).eps * float(np.abs(slopes).sum(1).max() + np.abs(offsets).max())
+    theorem = find("expressivity", "string of maxima and minima")
+    return _identity(theorem, "equals the recursion, n = 2", network, difference, rounding)
+
+
+def cap_string() -> Check:
+    """Uniform approximation at width n + 1."""
+    target = Target(lambda x: abs(x[0]) + x[1], Ball(2), lipschitz=math.sqrt(2), name="kink")
+    return _ceiling(hanin_sellke2017.cap_string(target, mesh=0.3), "|x1| + x2 on the disc, sup")
+
+
+def coding_network() -> Check:
+    """Width max(n, 2) in L1 of the cube."""
+    construction = kim2024.coding_network(targets.norm_squared(Box(2, 0.0, 1.0)), levels=8, ramp=1e-3)
+    return _ceiling(construction, "|x|^2 on [0, 1]^2, L1")
+
+
+def constant_directions() -> Check:
+    """No network whose first layer has one unit comes below the floor in L2."""
+    target = targets.norm_squared(Ball(2))
+    networks = _fitted(target, (1, 8), 6)
+    return _floor(certificates.first_layer(target, 1), target, networks, "|x|^2 on the disc, first layer 1, L2")
+
+
+def own_kernel() -> Check:
+    """One given network against the certificate from its own kernel."""
+    target = targets.product(Box(2))
+    network = _fitted(target, (1, 6, 6), 1)[0]
+    return _floor(certificates.kernel(network, target), target, [network], "x1 x2 on the square, L2")
+
+
+def moment() -> Check:
+    """The certificate for all directions at once."""
+    target = targets.product(Box(2))
+    centers = np.array([[0.5, 0.5], [0.5, -0.5], [-0.5, 0.5], [-0.5, -0.5]])
+    certificate = certificates.moment(target, centers, 0.5)
+    return _floor(certificate, target, _fitted(target, (1, 8), 6), "x1 x2 on the square, L2")
+
+
+def isotonic() -> Check:
+    """No network of width 1 comes below the isotonic bound."""
+    target = targets.norm_squared(Ball(2))
+    certificate = certificates.floor(target, 1, norm="L2")
+    return _floor(certificate, target, _fitted(target, (1, 1), 6), "|x|^2 on the disc, width 1, L2")
+
+
+def bottleneck() -> Check:
+    """No network of width n comes below 1/2 uniformly; the best constant is exactly there."""
+    target = targets.norm_squared(Ball(2))
+    constant = ReLUNetwork.from_layers([(np.zeros((2, 2)), np.zeros(2)), (np.zeros((1, 2)), np.array([0.5]))])
+    networks = [*_fitted(target, (2, 2, 2), 6), constant]
+    return _floor(certificates.bottleneck(target), target, networks, "|x|^2 on the disc, width 2, sup")
+
+
+def escape_path() -> Check:
+    """The network that is good in L1 is constant along a path from the centre to the boundary."""
+    target = targets.norm_squared(Box(2, 0.0, 1.0))
+    network = kim2024.coding_network(target, levels=8, ramp=1e-3).network
+    return _floor(certificates.path(network, target, [0.5, 0.5]), target, [network], "the coding network, sup")
+
+
+def number_of_pieces() -> Check:
+    """On a line a network has at most prod(w + 1) pieces."""
+    widths = (3, 2, 3)
+    networks = [random_network(1, widths, seed) for seed in range(20)]
+    counts = [len(pieces(network, [-4.0], [4.0]).slopes) for network in networks]
+    bound, most = certificates.pieces_bound(widths), int(np.argmax(counts))
+    theorem = find("expressivity", "pieces in one dimension")
+    return _row(theorem, "20 networks of widths 3, 2, 3", networks[most], bound, counts[most], bound - counts[most])
+
+
+CHECKS: tuple[Callable[[], Check], ...] = (
+    step_network,
+    step_approximation,
+    string,
+    cap_string,
+    coding_network,
+    constant_directions,
+    own_kernel,
+    moment,
+    isotonic,
+    bottleneck,
+    escape_path,
+    number_of_pieces,
+)
+
+
+def rows() -> Iterator[Check]:
+    """The checks one after the other, each when it is asked for."""
+    for check in CHECKS:
+        yield check()
+
+
+def table(checks: list[Check]) -> str:
+    """The rows as text, one line each."""
+    head = ("paper", "theorem", "width", "hidden", "bound", "measured", "margin", "page", "holds")
+    cells = [head] + [
+        (
+            row.paper,
+            row.theorem,
+            str(row.width),
+            str(row.hidden_layers),
+            f"{row.bound:.6g}",
+            f"{row.measured:.6g}",
+            f"{row.margin:.3g}",
+            row.page,
+            "yes" if row.holds else "NO",
+        )
+        for row in checks
+    ]
+    sizes = [max(len(line[column]) for line in cells) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(size) for cell, size in zip(line, sizes, strict=True)).rstrip() for line in cells
+    )
