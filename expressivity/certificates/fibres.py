@@ -218,7 +218,7 @@ def _chunks(count: int) -> Iterator[tuple[int, int]]:
 
 
 def spread(values: Float[np.ndarray, "fibres nodes"], rule: Fibres, norm: str) -> float:
-    r"""The distance to functions constant on fibres: L2 squared $E\operatorname{Var}(f|s)$, or L1 $E|f - \mathrm{med}|$."""
+    r"""Distance to functions constant on fibres: L2 squared $E\operatorname{Var}(f|s)$, L1 $E|f - \mathrm{med}(f|s)|$."""
     if norm == "L2":
         mean = (rule.inner * values).sum(1, keepdims=True)
         return float(rule.outer @ (rule.inner * (values - mean) ** 2).sum(1))
@@ -236,10 +236,7 @@ def oscillation(target: Target, domain: AbstractDomain, basis: np.ndarray, bases
     The fibres are those through the points `bases` (k, n); each is sampled along lines through its point.
     """
     n, m = basis.shape
-    if m == 1:
-        lines = basis.T
-    else:
-        lines = np.concatenate([np.eye(m), sphere_rule(m, 4)[0]]) @ basis.T
+    lines = basis.T if m == 1 else np.concatenate([np.eye(m), sphere_rule(m, 4)[0]]) @ basis.T
     forward, backward = reach(domain, bases, lines), reach(domain, bases, -lines)
     steps = np.linspace(0.0, 1.0, nodes)
     times = -backward[..., None] + (forward + backward)[..., None] * steps

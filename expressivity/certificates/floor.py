@@ -19,7 +19,7 @@ _RESOLUTIONS = {2: 201, 3: 41}
 
 
 def floor(target: Target, width: int, hidden_layers: int | None = None, norm: str = "L2") -> Certificate:
-    r"""The best proved lower bound of the error of every network of a width, of any depth or with so many hidden layers.
+    r"""The best proved lower bound of the error of every network of a width, of any or of limited depth.
 
     The largest of the certificates that apply: constant directions (width < n), the isotonic bound (width 1), the
     bottleneck (sup norm, width <= n, n >= 2), and those in weaker norms, since $\|g\|_1 \le \|g\|_2 \le \|g\|_{\sup}$
@@ -83,7 +83,7 @@ def _candidates(target: Target, width: int, norm: str) -> list[Certificate]:
             tries.append(lambda: moment(target, *ball_packing(target.measure, 2), norm))  # pyright: ignore[reportArgumentType]
     if width == 1:
         tries.append(lambda: isotonic(target, norm))
-    if norm == "sup" and 2 <= n and width <= n:
+    if norm == "sup" and n >= 2 and width <= n:
         tries.append(lambda: bottleneck(target, _RESOLUTIONS.get(n, 201)))
     found = []
     for attempt in tries:
