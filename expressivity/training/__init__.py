@@ -4,6 +4,7 @@ from expressivity.training.embed import deepen as deepen
 from expressivity.training.embed import perturb as perturb
 from expressivity.training.embed import widen as widen
 from expressivity.training.loop import TrainingResult as TrainingResult
+from expressivity.training.loop import programs as programs
 from expressivity.training.loop import train as train
 from expressivity.training.program import enable_compilation_cache as enable_compilation_cache
 from expressivity.training.recipes import Recipe as Recipe

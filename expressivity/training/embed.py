@@ -67,7 +67,7 @@ def deepen(network: ReLUNetwork, hidden_layers: int) -> ReLUNetwork:
 
 
 def perturb(network: ReLUNetwork, key: Any, relative: float) -> ReLUNetwork:
-    r"""The network with every weight and bias $w$ replaced by $w\,(1 + \mathrm{relative}\cdot z)$, $z \sim \mathcal N(0, 1)$.
+    r"""The network with every weight and bias $w$ made $w\,(1 + \mathrm{relative}\cdot z)$, $z \sim \mathcal N(0, 1)$.
 
     Zeros stay zero, so a sparse construction stays sparse.
 

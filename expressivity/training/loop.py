@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import dataclasses
+import functools
 import math
 import os
 import time
@@ -15,11 +16,11 @@ from expressivity.models.mlp import MLP
 from expressivity.relu.calculus import pad_depth, pad_width
 from expressivity.relu.network import ReLUNetwork
 from expressivity.training import ensemble, program
+from expressivity.training.batches import minibatches, sampler
 from expressivity.training.recipes import Recipe
 from expressivity.training.task import as_task
 
-NETS_A_PROGRAM = 16  # on CPU; more nets leave its cache
-CHUNK = 128  # steps a call; the minibatches of so many steps are in memory at once
+CHUNK = 256  # steps a call; the minibatches of so many steps are in memory at once
 LOSS_STEPS = 100  # the loss reported is the mean over so many last steps
 
 Net = tuple[int, int]
@@ -56,9 +57,44 @@ def train(
     progress: Callable[[int, int, np.ndarray], None] | None = None,
     root: int = 0,
 ) -> TrainingResult:
-    """Trains a network of the family for every width and every seed, on the same minibatches."""
-    widths, seeds = _whole("width", widths, 1), _whole("seed", seeds, 0)
-    task = as_task(task)
+    r"""Trains one network for every width and every seed, all on the same minibatches, by the mean squared error.
+
+    The network of seed s and width w starts as `family.init(fold_in(key(root), s), w)`; step t reads the minibatch of
+    `(root, t)`. On CPU the result of a seed does not depend on which other seeds are trained with it, bit for bit.
+    Several widths are one program: narrow networks are padded by zeros to the widest, which they stay, exactly, since
+    a padded unit outputs 0 and receives gradient 0; the results agree with those of the width alone to rounding. It
+    saves compilations and costs the time of the widest net for each; [`programs`](#expressivity.training.programs)
+    groups widths well. The precision is the one JAX is set to.
+
+    Args:
+        family: The networks.
+        widths: Numbers of units.
+        task: A `Target`, which is trained on fresh points at every step, or a task.
+        seeds: Whole numbers.
+        recipe: Steps, batch size, learning rate (one, or one a seed), optimiser and schedule.
+        start: Networks to start from, by (width, seed), instead of fresh ones; narrower and shallower ones are padded.
+        driver: "scan" takes many steps in one call, "step" one in each, with the same program and the same numbers;
+            "auto" is "scan".
+        progress: Called with (steps done, steps, losses of the last step) after each chunk of steps; the losses are in
+            the order (width, seed) of the product.
+        root: Randomness of the whole run.
+
+    Raises:
+        TypeError: If the family is no MLP, or an argument is not of its type.
+        ValueError: If shapes do not fit, a width or seed is given twice, or the optimiser does not leave padded weights
+            at zero.
+
+    >>> import expressivity as ex
+    >>> from expressivity import training
+    >>> target, recipe = ex.targets.norm_squared(ex.Ball(2)), ex.Recipe(20, 64, 1e-2)
+    >>> result = training.train(ex.MLP(2), (3, 4), target, seeds=(0, 1), recipe=recipe)
+    >>> result.networks[4, 1].width, result.status[4, 1]
+    (4, 'ok')
+    """
+    begun = time.perf_counter()
+    if not isinstance(family, MLP):
+        raise TypeError(f"This loop trains an expressivity.MLP; got {family!r}.")
+    widths, seeds, task = _whole("width", widths, 1), _whole("seed", seeds, 0), as_task(task)
     if (family.input_dim, family.output_dim) != (task.input_dim, task.output_dim):
         raise ValueError(
             f"The networks map {family.input_dim} numbers to {family.output_dim}, task {task.name!r} maps "
@@ -66,80 +102,153 @@ def train(
         )
     if driver not in ("auto", "scan", "step"):
         raise ValueError(f'A driver is "auto", "scan" or "step", not {driver!r}.')
-    begun = time.perf_counter()
-    key = jax.random.key(root)
     nets = [(width, seed) for width in widths for seed in seeds]
-    rates = np.tile(recipe.rates(len(seeds)), len(widths))
-    double = bool(jax.config.jax_enable_x64)
-    dtype = np.float64 if double else np.float32
-    begin = [_start(family, net, key, start or {}) for net in nets]
+    for net in start or {}:
+        if net not in nets:
+            raise ValueError(f"There is a warm start for (width, seed) = {net}, which is not trained.")
+    key = jax.random.key(root)
+    networks = [_start(family, net, key, start or {}) for net in nets]
 
     cpu = jax.default_backend() == "cpu"
     lanes = min(2, os.cpu_count() or 1) if cpu else 1
-    size = max(2, min(NETS_A_PROGRAM, math.ceil(len(nets) / lanes))) if cpu else len(nets)
-    groups = [range(first, min(first + size, len(nets))) for first in range(0, len(nets), size)]
     shape = program.Shape(
         inputs=family.input_dim,
         outputs=family.output_dim,
         width=max(widths),
         hidden_layers=family.hidden_layers,
-        nets=size,
+        nets=nets_a_program(max(widths), recipe.batch_size) if cpu else len(nets),
         batch=recipe.batch_size,
         chunk=CHUNK,
         optimiser=recipe.optimiser,
-        double=double,
+        double=jax.numpy.result_type(float) == np.float64,
     )
     compiled, compile_seconds = program.compiled(shape)
-    parameters, states, group_rates = [], [], []
-    for group in groups:
-        rows = [*group, *[group[0]] * (size - len(group))]
-        packed = jax.tree.map(jax.numpy.asarray, ensemble.pack([begin[i] for i in rows], shape.width, dtype))
-        parameters.append(packed)
-        states.append(compiled.start(packed))
-        group_rates.append(rates[rows])
+    compile_seconds += sampler(task, recipe.batch_size, CHUNK)[1]
+    rates = np.tile(recipe.rates(len(seeds)), len(widths))
+    groups = [
+        _Group.make(shape, compiled, range(first, min(first + shape.nets, len(nets))), networks, rates)
+        for first in range(0, len(nets), shape.nets)
+    ]
     factors = recipe.factors()
     history = np.zeros((0, len(nets)))
     healthy = np.ones(len(nets), dtype=bool)
-    batch_key = jax.random.fold_in(key, 2**32 - 1)
+    with concurrent.futures.ThreadPoolExecutor(lanes + 1) as pool:
 
-    def advance(number: int, x: Any, y: Any, rate: Any, count: int) -> np.ndarray:
-        calls = [(0, count)] if driver != "step" else [(i, 1) for i in range(count)]
-        result = np.zeros((count, size))
-        with jax.enable_x64(double):
-            for first, steps in calls:
-                out = compiled.run(parameters[number], states[number], x, y, rate, np.int32(first), np.int32(steps))
-                parameters[number], states[number] = out[0], out[1]
-                result[first : first + steps] = np.asarray(out[2])[first : first + steps]
-        return result
+        def batches(first: int) -> concurrent.futures.Future[Any]:
+            with_precision = functools.partial(_in_precision, shape.double, minibatches)
+            return pool.submit(with_precision, task, root, first, recipe.batch_size, CHUNK)
 
-    with concurrent.futures.ThreadPoolExecutor(lanes) as pool:
+        coming = batches(0)
         for first in range(0, recipe.steps, CHUNK):
-            count = min(CHUNK, recipe.steps - first)
-            x, y = program.sample(task, batch_key, first, recipe.batch_size, CHUNK)
+            (x, y), count = coming.result(), min(CHUNK, recipe.steps - first)
+            if first + CHUNK < recipe.steps:
+                coming = batches(first + CHUNK)
             factor = np.zeros(CHUNK)
             factor[:count] = factors[first : first + count]
-            futures = [
-                pool.submit(advance, i, x, y, np.asarray(factor[:, None] * group_rates[i], dtype), count)
-                for i in range(len(groups))
-            ]
-            found = [f.result()[:, : len(g)] for f, g in zip(futures, groups, strict=True)]
-            losses = np.concatenate(found, axis=1)
+            calls = [(i, 1) for i in range(count)] if driver == "step" else [(0, count)]
+            lane = [groups[number::lanes] for number in range(lanes)]
+            done = [pool.submit(_in_precision, shape.double, _advance, some, x, y, factor, calls) for some in lane]
+            for future in done:
+                future.result()
+            losses = np.concatenate([group.losses[:count] for group in groups], axis=1)
             healthy &= np.isfinite(losses).all(0)
             history = np.concatenate([history, losses])[-LOSS_STEPS:]
+            if (first == 0 or first + count == recipe.steps) and len(widths) > 1:
+                _check_padding(groups, nets, recipe, healthy)
             if progress is not None:
                 progress(first + count, recipe.steps, losses[-1])
 
-    networks, status, loss = {}, {}, {}
-    for group, final in zip(groups, parameters, strict=True):
-        final = jax.tree.map(np.asarray, final)
-        for row, i in enumerate(group):
-            finite = healthy[i] and all(np.isfinite(leaf[row]).all() for leaf in jax.tree.leaves(final))
+    found: dict[Net, ReLUNetwork] = {}
+    status, loss = {}, {}
+    for group in groups:
+        final = jax.tree.map(np.asarray, group.parameters)
+        leaves = jax.tree.leaves(ensemble.net_first(final))
+        for row, i in enumerate(group.rows):
+            finite = bool(healthy[i]) and all(np.isfinite(leaf[row]).all() for leaf in leaves)
             status[nets[i]] = "ok" if finite else "diverged"
             loss[nets[i]] = float(history[:, i].mean()) if finite else math.nan
             if finite:
-                networks[nets[i]] = ensemble.unpack(final, row, nets[i][0])
-    seconds = time.perf_counter() - begun
-    return TrainingResult(networks, status, loss, compile_seconds, seconds - compile_seconds)
+                found[nets[i]] = ensemble.unpack(final, row, nets[i][0])
+    return TrainingResult(found, status, loss, compile_seconds, time.perf_counter() - begun - compile_seconds)
+
+
+@dataclasses.dataclass(eq=False)
+class _Group:
+    """Nets that one program trains together, and how far they are."""
+
+    compiled: program.Program
+    rows: range  # the nets; further places hold copies of the first one
+    rates: np.ndarray
+    parameters: Any
+    state: Any
+    losses: np.ndarray
+
+    @classmethod
+    def make(
+        cls, shape: program.Shape, compiled: program.Program, rows: range, networks: list[ReLUNetwork], rates: Any
+    ) -> "_Group":
+        places = [*rows, *[rows[0]] * (shape.nets - len(rows))]
+        packed = ensemble.pack([networks[i] for i in places], shape.width, shape.dtype)
+        # copies: the program overwrites its arguments, and JAX may share the memory of NumPy arrays
+        parameters = jax.tree.map(lambda leaf: jax.numpy.array(leaf, copy=True), packed)
+        return cls(compiled, rows, rates[places], parameters, compiled.start(parameters), np.zeros((0, len(rows))))
+
+    def advance(self, x: Any, y: Any, factor: np.ndarray, calls: list[tuple[int, int]]) -> None:
+        rates = jax.numpy.asarray(factor[:, None] * self.rates, x.dtype)
+        losses = np.zeros((len(factor), len(self.rows)))
+        for first, count in calls:
+            self.parameters, self.state, found = self.compiled.run(
+                self.parameters, self.state, x, y, rates, np.int32(first), np.int32(count)
+            )
+            losses[first : first + count] = np.asarray(found)[first : first + count, : len(self.rows)]
+        self.losses = losses
+
+
+def _advance(groups: list[_Group], *arguments: Any) -> None:
+    for group in groups:
+        group.advance(*arguments)
+
+
+def _in_precision(double: bool, function: Callable[..., Any], *arguments: Any) -> Any:
+    """In a thread, where the precision of the caller is not known."""
+    with jax.enable_x64(double):
+        return function(*arguments)
+
+
+def _check_padding(groups: list[_Group], nets: list[Net], recipe: Recipe, healthy: np.ndarray) -> None:
+    for group in groups:
+        rows = [row for row, i in enumerate(group.rows) if healthy[i]]
+        first = ensemble.net_first(jax.tree.map(np.asarray, group.parameters))
+        kept = ensemble.layer_first(jax.tree.map(lambda leaf: leaf[rows], first))  # noqa: B023 - used at once
+        if not ensemble.padding_is_zero(kept, [nets[group.rows[row]][0] for row in rows]):
+            raise ValueError(
+                f"The optimiser {recipe.optimiser!r} moves weights whose gradient is zero, so narrow networks would "
+                "not stay narrow; train each width by itself."
+            )
+
+
+def nets_a_program(width: int, batch_size: int) -> int:
+    """How many nets one program trains on CPU: at most 8, fewer where their activations would leave the cache.
+
+    It does not depend on how many nets there are: the same program, and so the same rounding, serves one seed and a
+    thousand. Empty places are filled with copies.
+    """
+    fitting = max(1, 2**15 // (width * batch_size))
+    return min(8, 2 ** (fitting.bit_length() - 1))
+
+
+def programs(widths: Sequence[int]) -> list[tuple[int, ...]]:
+    """The widths in groups that are worth one program each: those up to 4 units, up to 8, up to 16, and so on.
+
+    Below 8 units the time of a step hardly depends on the width, and every program costs a compilation.
+
+    >>> programs((1, 2, 3, 5, 6, 12))
+    [(1, 2, 3), (5, 6), (12,)]
+    """
+    groups: dict[int, list[int]] = {}
+    for width in sorted(set(_whole("width", widths, 1))):
+        groups.setdefault(max(4, 2 ** (width - 1).bit_length()), []).append(width)
+    return [tuple(group) for group in groups.values()]
 
 
 def _whole(what: str, numbers: Sequence[int], least: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""The compiled programs of training: one that samples minibatches, one that takes optimiser steps."""
+"""The compiled program of training, which takes optimiser steps of many networks."""
 
 import dataclasses
 import functools
@@ -6,13 +6,11 @@ import threading
 import time
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from expressivity.training import ensemble
 from expressivity.training.recipes import Recipe
-from expressivity.training.task import AbstractTask
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +32,16 @@ class Shape:
         return jnp.float64 if self.double else jnp.float32
 
 
+# Optimisers that treat every number by itself: no matter how the numbers of several networks are put together.
+_ELEMENTWISE = {"adabelief", "adadelta", "adagrad", "adam", "adamax", "adamw", "amsgrad", "lion", "momentum", "nadam"}
+_ELEMENTWISE |= {"nadamw", "radam", "rmsprop", "sgd", "yogi"}
+
+
+def elementwise(optimiser: Any) -> bool:
+    """Whether the optimiser is known to treat every number by itself; others see one network at a time."""
+    return isinstance(optimiser, str) and optimiser in _ELEMENTWISE
+
+
 def step_function(shape: Shape) -> Any:
     """One optimiser step of all nets: (parameters, optimiser state, x, y, rates) -> (parameters, state, losses)."""
     import optax
@@ -41,9 +49,20 @@ def step_function(shape: Shape) -> Any:
     transformation = Recipe(1, 1, 1.0, shape.optimiser).transformation()
 
     def step(parameters: Any, state: Any, x: Any, y: Any, rates: Any) -> Any:
-        losses, gradient = ensemble.value_and_gradient(parameters, x, y)
-        updates, state = jax.vmap(transformation.update)(gradient, state, parameters)
-        updates = jax.tree.map(lambda u: u * rates.reshape((-1,) + (1,) * (u.ndim - 1)), updates)
+        losses, gradient = ensemble.losses_and_gradients(parameters, x, y)
+        if elementwise(shape.optimiser):
+            updates, state = transformation.update(gradient, state, parameters)
+        else:
+            one_net = ensemble.net_first(gradient), state, ensemble.net_first(parameters)
+            updates, state = jax.vmap(transformation.update)(*one_net)
+            updates = ensemble.layer_first(updates)
+        (w0, b0), (w, b), (w1, b1) = updates
+        along = [rates.reshape((-1, *[1] * trailing)) for trailing in range(3)]
+        updates = (
+            (w0 * along[2], b0 * along[1]),
+            (w * along[2][None], b * along[1][None]),
+            (w1 * along[2], b1 * along[1]),
+        )
         return optax.apply_updates(parameters, updates), state, losses
 
     return step
@@ -70,20 +89,18 @@ def chunk_function(shape: Shape) -> Any:
 
 
 def state_function(shape: Shape) -> Any:
-    """The optimiser's state for stacked parameters."""
-    return jax.vmap(Recipe(1, 1, 1.0, shape.optimiser).transformation().init)
+    """The function that makes the optimiser's state for stacked parameters."""
+    init = Recipe(1, 1, 1.0, shape.optimiser).transformation().init
+    return init if elementwise(shape.optimiser) else lambda parameters: jax.vmap(init)(ensemble.net_first(parameters))
 
 
 def arguments(shape: Shape) -> tuple[Any, ...]:
     """What `chunk_function` takes, as shapes and dtypes."""
-    s, n, m, w, layers = shape.nets, shape.inputs, shape.outputs, shape.width, shape.hidden_layers - 1
+    s, n, m = shape.nets, shape.inputs, shape.outputs
     real = functools.partial(jax.ShapeDtypeStruct, dtype=shape.dtype)
     whole = jax.ShapeDtypeStruct((), jnp.int32)
-    parameters = (
-        (real((s, w, n)), real((s, w))),
-        (real((s, layers, w, w)), real((s, layers, w))),
-        (real((s, m, w)), real((s, m))),
-    )
+    pairs = ensemble.shapes(s, n, m, shape.width, shape.hidden_layers)
+    parameters = tuple((real(weight), real(bias)) for weight, bias in pairs)
     state = jax.eval_shape(state_function(shape), parameters)
     x, y = real((shape.chunk, n, shape.batch)), real((shape.chunk, m, shape.batch))
     return parameters, state, x, y, real((shape.chunk, s)), whole, whole
@@ -118,24 +135,6 @@ def compiled(shape: Shape) -> tuple[Program, float]:
         before = _compiled.cache_info().misses
         program = _compiled(shape)
         return program, time.perf_counter() - begun if _compiled.cache_info().misses > before else 0.0
-
-
-@functools.partial(jax.jit, static_argnames=("static", "size", "count"))
-def _sample(static: Any, arrays: Any, key: Any, first: Any, size: int, count: int) -> Any:
-    task = eqx.combine(static, arrays)
-
-    def one(step: Any) -> Any:
-        x, y = task.batch(key, step, size)
-        dtype = jnp.result_type(float)
-        return x.T.astype(dtype), y.T.astype(dtype)
-
-    return jax.lax.map(one, first + jnp.arange(count))
-
-
-def sample(task: AbstractTask, key: Any, first: int, size: int, count: int) -> tuple[jax.Array, jax.Array]:
-    """The minibatches of `count` steps from `first` on: x (count, n, size) and y (count, m, size)."""
-    arrays, static = eqx.partition(task, eqx.is_array)
-    return _sample(static, arrays, key, first, size, count)
 
 
 def enable_compilation_cache(folder: Any) -> None:

@@ -1,0 +1,79 @@
+"""Minibatches sampled once and used by every program of a sweep."""
+
+import collections
+import threading
+import time
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from expressivity.training.task import AbstractTask
+
+Batches = tuple[jax.Array, jax.Array]
+
+BYTES = 128 * 2**20  # of minibatches are remembered; the oldest are dropped first
+SAMPLERS = 64  # compiled programs are kept
+
+_remembered: "collections.OrderedDict[Any, Batches]" = collections.OrderedDict()
+_samplers: "collections.OrderedDict[Any, Any]" = collections.OrderedDict()
+_lock = threading.Lock()
+
+
+def _address(task: AbstractTask, size: int, count: int) -> tuple[Any, ...]:
+    try:
+        hash(task)
+        name: Any = task
+    except TypeError:  # a task that holds arrays
+        name = task.fingerprint
+    return name, size, count, jnp.result_type(float)
+
+
+def sampler(task: AbstractTask, size: int, count: int) -> tuple[Any, float]:
+    """The compiled program (arrays of the task, key, first step) -> batches, and the seconds that this took now."""
+    address = _address(task, size, count)
+    with _lock:
+        if address in _samplers:
+            _samplers.move_to_end(address)
+            return _samplers[address], 0.0
+        begun = time.perf_counter()
+        arrays, static = eqx.partition(task, eqx.is_array)
+
+        def sample(arrays: Any, key: Any, first: Any) -> Batches:
+            def one(step: Any) -> Batches:
+                x, y = eqx.combine(static, arrays).batch(key, step, size)
+                return x.T.astype(float), y.T.astype(float)
+
+            return jax.lax.map(one, first + jnp.arange(count))
+
+        arguments = _arrays(arrays), jax.random.key(0), jnp.asarray(0, jnp.int32)
+        _samplers[address] = jax.jit(sample).lower(*arguments).compile()
+        if len(_samplers) > SAMPLERS:
+            _samplers.popitem(last=False)
+        return _samplers[address], time.perf_counter() - begun
+
+
+def minibatches(task: AbstractTask, root: int, first: int, size: int, count: int) -> Batches:
+    """The minibatches of `count` steps from `first` on: x of shape (count, n, size) and y of shape (count, m, size).
+
+    A function of the arguments alone. The last 128 MiB of them are remembered, since the widths and depths of a sweep
+    train on the same ones.
+    """
+    address = (*_address(task, size, count), root, first)
+    with _lock:
+        if address in _remembered:
+            _remembered.move_to_end(address)
+            return _remembered[address]
+    program, _ = sampler(task, size, count)
+    key = jax.random.fold_in(jax.random.key(root), 2**32 - 1)
+    made = program(_arrays(eqx.filter(task, eqx.is_array)), key, jnp.asarray(first, jnp.int32))
+    with _lock:
+        _remembered[address] = made
+        while sum(x.nbytes + y.nbytes for x, y in _remembered.values()) > BYTES:
+            _remembered.popitem(last=False)
+    return made
+
+
+def _arrays(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, float), tree)
