@@ -123,6 +123,68 @@ _TABLE: tuple[Theorem, ...] = (
         has ||F - f||_p^p <= omega^p + osc^p n (levels - 1) ramp on the unit cube.""",
     ),
     _record(
+        "park2021",
+        "Theorem 1",
+        "papers/park2021",
+        False,
+        """The least width at which ReLU networks are dense in L^p(R^n) with m outputs, p finite, is max(n + 1, m).""",
+    ),
+    _record(
+        _HERE,
+        "coding network on R^n",
+        "papers/park2021",
+        True,
+        """A network of width n + 1 that clips, gates, quantises and memorises vanishes outside [-R, R]^n and differs
+        from the cell values only on ramps of total length (levels + 2) ramp an axis.""",
+    ),
+    _record(
+        "kidger_lyons2020",
+        "Theorem 4.16",
+        "papers/kidger_lyons2020",
+        False,
+        """ReLU networks of width n + m + 1 are dense in L^p(R^n) with m outputs, p finite.""",
+    ),
+    _record(
+        _HERE,
+        "register model with cut-off",
+        "papers/kidger_lyons2020",
+        True,
+        """A network with one hidden layer of N units is computed on a cube at width n + m + 1 with N hidden layers,
+        and with 4 n more it is cut off to a function of compact support.""",
+    ),
+    _record(
+        "vardi2022",
+        "Theorem 5",
+        "papers/vardi2022",
+        False,
+        """A network of width N >= n and depth L is approximated, outside a set of small probability, by one of width
+        max(n + 2, 10) whose depth is of the order N^2 L^2 up to logarithms.""",
+    ),
+    _record(
+        "vardi2022",
+        "Theorem 7",
+        "papers/vardi2022",
+        True,
+        """A network of width N and depth L is represented exactly on R^n at width 2 (n + L - 1) and depth
+        (2 N)^(L - 1) + 2.""",
+    ),
+    _record(
+        "vardi2022",
+        "Lemma 9",
+        "papers/vardi2022",
+        True,
+        """The leading c bits of x in [0, 1] are found, outside a set of measure delta, by a network of width 5 with
+        a number of layers proportional to c.""",
+    ),
+    _record(
+        _HERE,
+        "narrow compiler",
+        "papers/vardi2022",
+        True,
+        """A network with one, two or three hidden layers is represented exactly at width n + 2, n + 3, n + 4 on a
+        cube, and at width 2 n + 2, 2 n + 3, 2 n + 4 on R^n.""",
+    ),
+    _record(
         _HERE,
         "constant directions",
         "certificates",

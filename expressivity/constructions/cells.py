@@ -14,7 +14,7 @@ LARGEST_GRID = 1 << 22
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Cells:
-    r"""The cells of a grid over the bounding box of a target's domain, first axis slowest.
+    r"""The cells of a grid over a box around a target's domain, first axis slowest.
 
     Outside the domain $\Omega$ the target stands for $f \circ \mathrm{proj}_\Omega$, which has the Lipschitz constant
     of f since projections on convex sets do not increase distances.
@@ -86,8 +86,8 @@ def positive_number(value: object, what: str) -> float:
     return number
 
 
-def cells_of(target: Target, per_axis: int) -> Cells:
-    r"""The grid with `per_axis` cells an axis over the bounding box of the target's domain.
+def cells_of(target: Target, per_axis: int, cube: tuple[np.ndarray, np.ndarray] | None = None) -> Cells:
+    r"""The grid with `per_axis` cells an axis over the bounding box of the target's domain, or over another `cube`.
 
     Where f has a Lipschitz constant L, a cell with sides $h_1, \dots, h_n$ has
     $\int |f - v_j|^p \le L^p\,\mathrm{vol}\,(\sum_k h_k^2 / 12)^{p/2}$ for p = 1, 2, since
@@ -105,7 +105,7 @@ def cells_of(target: Target, per_axis: int) -> Cells:
             f"A grid of {per_axis} cells an axis in dimension {n} has {per_axis**n} cells; at most {LARGEST_GRID} are "
             "built. Take fewer cells an axis."
         )
-    low, high = domain.box
+    low, high = domain.box if cube is None else cube
     side = (high - low) / per_axis
     index = np.stack(np.meshgrid(*[np.arange(per_axis)] * n, indexing="ij"), -1).reshape(-1, n)
     lower, upper = low + side * index, low + side * (index + 1)

@@ -226,7 +226,7 @@ def _shells(n: int, outer: float, mesh: float) -> list[tuple[float, float, float
             angle = math.acos(cosine)
             rest = (radius - height) / (math.cos(math.pi / circle_count(angle)) if n == 2 else cosine)
         # a cap of angle t covers at most sin(t)^(n - 1) / 2 of the sphere, so the count is known to be large at once
-        least = 2 / max(math.sin(angle), 1e-9) ** (n - 1)
+        least = 2 / max(math.sin(angle), 1e-9) ** (n - 1) if n > 1 else 2 * (outer / mesh - 1)
         caps += covering_count(n, angle) if least <= _MOST_CAPS else _MOST_CAPS + 1
         if caps > _MOST_CAPS:
             raise ValueError(
