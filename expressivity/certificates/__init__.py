@@ -5,7 +5,12 @@ from expressivity.certificates.base import Evidence as Evidence
 from expressivity.certificates.base import NetworkClass as NetworkClass
 
 # sup norm, width at most n
-from expressivity.certificates.bottleneck import bottleneck as bottleneck
+from expressivity.certificates.bottlenecks import bottleneck as bottleneck
+
+# first layer narrower than n
+from expressivity.certificates.constant_directions import first_layer as first_layer
+from expressivity.certificates.constant_directions import kernel as kernel
+from expressivity.certificates.constant_directions import subspace_distance as subspace_distance
 
 # counts
 from expressivity.certificates.counting import effective_parameters as effective_parameters
@@ -16,16 +21,11 @@ from expressivity.certificates.escape import escape_path as escape_path
 from expressivity.certificates.escape import path as path
 
 # the best of all
-from expressivity.certificates.floor import floor as floor
+from expressivity.certificates.floors import floor as floor
+from expressivity.certificates.moments import moment as moment
 
 # width 1
-from expressivity.certificates.isotonic import isotonic as isotonic
-
-# first layer narrower than n
-from expressivity.certificates.kernel import first_layer as first_layer
-from expressivity.certificates.kernel import kernel as kernel
-from expressivity.certificates.kernel import subspace_distance as subspace_distance
-from expressivity.certificates.moment import moment as moment
+from expressivity.certificates.monotone_ridges import isotonic as isotonic
 from expressivity.certificates.rank import rank as rank
 from expressivity.certificates.rank import rank_limit as rank_limit
 from expressivity.certificates.tube import tube as tube

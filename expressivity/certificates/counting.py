@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from expressivity.certificates.kernel import checked_width
+from expressivity.certificates.constant_directions import checked_width
 
 
 def pieces_bound(widths: Sequence[int]) -> int:

@@ -1,7 +1,7 @@
 r"""Floors for one hidden layer from the rank of a kernel, for $f(\langle x, x'\rangle)$ on two spheres.
 
-On harmonics of degree n the target is a multiple of the identity of their space, of dimension $N_n$, while a function of
-$(\langle w, x\rangle, \langle w', x'\rangle)$ is of rank one there, whatever its weights.
+On harmonics of degree n the target is a multiple of the identity of their space, of dimension $N_n$, while a function
+of $(\langle w, x\rangle, \langle w', x'\rangle)$ is of rank one there, whatever its weights.
 """
 
 import functools
@@ -25,9 +25,9 @@ def rank(function: Callable[[Any], Any], d: int, directions: float) -> Certifica
     r"""$E\,(F - f_r)^2 \ge \sum_{n \ge 0} a_n^2 \max\{0, 1 - r/N_n\}$ for $F(x, x') = f(\langle x, x'\rangle)$.
 
     For x and x' independent and uniform on $S^{d-1}$ and every sum $f_r$ of r functions
-    $\psi_i(\langle w_i, x\rangle, \langle w_i', x'\rangle)$, in particular every network with one hidden layer of r units,
-    without any bound on weights or activations. $a_n = \sqrt{N_n}\,E f(t)P_n(t)$, with $P_n$ the Gegenbauer polynomial
-    of $P_n(1) = 1$ and t of density proportional to $(1-t^2)^{(d-3)/2}$.
+    $\psi_i(\langle w_i, x\rangle, \langle w_i', x'\rangle)$, in particular every network with one hidden layer of r
+    units, without any bound on weights or activations. $a_n = \sqrt{N_n}\,E f(t)P_n(t)$, with $P_n$ the Gegenbauer
+    polynomial of $P_n(1) = 1$ and t of density proportional to $(1-t^2)^{(d-3)/2}$.
 
     Args:
         function: f on [-1, 1]: maps an array of t to an array of the same shape, by NumPy or JAX, in float64.
@@ -127,8 +127,8 @@ def _energies(function: Callable[[Any], Any], d: int) -> tuple[np.ndarray, float
         before, panels = norm, 2 * panels
         if panels > _LARGEST:
             raise ValueError(
-                f"Quadrature does not resolve the function: its squared norm still changes by {abs(norm - before):.2g} at "
-                f"{panels * _NODES // 2} points. Give a smooth function, or one of lower frequency."
+                "Quadrature does not resolve the function: its squared norm still changes by "
+                f"{abs(norm - before):.2g} at {panels * _NODES // 2} points. Give a smooth function, or one of lower frequency."
             )
     coarse, _ = _moments(function, d, panels, None)
     fine, norm = _moments(function, d, 2 * panels, len(coarse) - 1)
@@ -182,8 +182,8 @@ def _values(function: Callable[[Any], Any], t: np.ndarray) -> np.ndarray:
         values = np.asarray(values)
     if values.dtype.kind != "f" or values.dtype.itemsize < 8:
         raise TypeError(
-            f"The function returns {values.dtype}; a certificate is computed in float64. Write it so that float64 comes "
-            "out where float64 goes in."
+            f"The function returns {values.dtype}; a certificate is computed in float64. Write it so that float64 "
+            "comes out where float64 goes in."
         )
     if values.shape != t.shape:
         raise ValueError(f"The function maps {t.shape} to {values.shape}; it has to keep the shape of t.")

@@ -1,7 +1,7 @@
 r"""Floors for one hidden layer from the supports of spectra, in the measure of Eldan and Shamir.
 
-A function of one linear form $\langle v, x\rangle$, multiplied by $\varphi$, has its spectrum in the tube of radius $R_d$
-around the line of v. The spectrum of a radial $G\varphi$ is spread over spheres, of which k tubes cover little.
+A function of one linear form $\langle v, x\rangle$, multiplied by $\varphi$, has its spectrum in the tube of radius
+$R_d$ around the line of v. The spectrum of a radial $G\varphi$ is spread over spheres, of which k tubes cover little.
 """
 
 import math
@@ -33,9 +33,9 @@ def tube(
     For every $F(x) = \sum_{j \le k} f_j(\langle v_j, x\rangle)$, plus an affine function, with measurable $f_j$ of
     polynomial growth: every network with one hidden layer whose units have k directions up to sign, whatever the
     weights, biases, activations and the number of units that share a direction. Here m is the spectrum of the radial G
-    and $\tau$ the part of a sphere that one tube covers. Integrals end at `rho_max`; the rest of the spectrum is taken to
-    be covered as much as at `rho_max`, which keeps the inequality. The value is the bound less the estimated error
-    of the quadrature.
+    and $\tau$ the part of a sphere that one tube covers. Integrals end at `rho_max`; the rest of the spectrum is
+    taken to be covered as much as at `rho_max`, which keeps the inequality. The value is the bound less the estimated
+    error of the quadrature.
 
     Args:
         profile: G.
@@ -156,8 +156,8 @@ def _end(profile: Profile, rho_max: float | None) -> float:
         return 10 * radius if profile.frequency is None else profile.frequency + 3 * radius
     if not (math.isfinite(rho_max) and rho_max >= radius):
         raise ValueError(
-            f"The integration ends at rho_max of at least R_d = {radius:.6g}, below which every tube covers everything; "
-            f"got {rho_max}."
+            f"The integration ends at rho_max of at least R_d = {radius:.6g}, below which every tube covers all; got "
+            f"{rho_max}."
         )
     return float(rho_max)
 

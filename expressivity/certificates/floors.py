@@ -5,10 +5,10 @@ import functools
 from collections.abc import Callable
 
 from expressivity.certificates.base import Certificate, NetworkClass
-from expressivity.certificates.bottleneck import bottleneck
-from expressivity.certificates.isotonic import isotonic
-from expressivity.certificates.kernel import checked_width, first_layer
-from expressivity.certificates.moment import ball_packing, moment
+from expressivity.certificates.bottlenecks import bottleneck
+from expressivity.certificates.constant_directions import checked_width, first_layer
+from expressivity.certificates.moments import ball_packing, moment
+from expressivity.certificates.monotone_ridges import isotonic
 from expressivity.measures import Ball, Box
 from expressivity.norms import NORMS, checked_norm
 from expressivity.targets import Target

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import expressivity as ex
-from expressivity.certificates.isotonic import _l1, isotonic, pool
+from expressivity.certificates.monotone_ridges import _l1, isotonic, pool
 from expressivity.relu.gadgets import random_network
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import expressivity as ex
-from expressivity.certificates.moment import ball_packing, moment
+from expressivity.certificates.moments import ball_packing, moment
 
 CENTERS = [[0.5, 0.5], [0.5, -0.5], [-0.5, 0.5], [-0.5, -0.5]]
 
@@ -42,7 +42,7 @@ def test_below_the_distance_along_every_line(target, norm):
 
 def test_moments_are_those_of_the_gradient():
     """Integration by parts against automatic differentiation."""
-    from expressivity.certificates.moment import _moments
+    from expressivity.certificates.moments import _moments
 
     target = ex.targets.cosine_norm(ex.Box(2))
     ball = ex.Ball(2, 0.4)

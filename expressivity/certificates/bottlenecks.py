@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from expressivity.certificates.base import Certificate, NetworkClass
 from expressivity.certificates.fibres import domain_of, values_on
-from expressivity.certificates.isotonic import isotonic
+from expressivity.certificates.monotone_ridges import isotonic
 from expressivity.certificates.quadratic import isotropic_factor
 from expressivity.measures import AbstractDomain, Ball, sphere_points
 from expressivity.targets import Target
@@ -192,7 +192,8 @@ class _Search:
         allowed = self.inside & (self.lower <= most) & (self.upper >= least)
         if not allowed[start] or not np.any(allowed & self.last):
             return False
-        labels, _ = ndimage.label(allowed, structure=np.ones((3,) * allowed.ndim))
+        labels = np.zeros(allowed.shape, dtype=np.int32)
+        ndimage.label(allowed, structure=np.ones((3,) * allowed.ndim), output=labels)
         return bool(np.any(labels[self.last] == labels[start]))
 
     def best(self, starts: list[tuple[int, ...]], values: np.ndarray) -> float:

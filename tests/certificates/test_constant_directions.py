@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import expressivity as ex
+from expressivity.certificates.constant_directions import first_layer, kernel, subspace_distance
 from expressivity.certificates.fibres import fibres, spread
-from expressivity.certificates.kernel import first_layer, kernel, subspace_distance
 from expressivity.certificates.quadratic import subspace_squared, universal_squared
 from expressivity.relu.gadgets import random_network
 from expressivity.targets import Quadratic

@@ -8,8 +8,8 @@ from jaxtyping import Float
 
 from expressivity.certificates import directions
 from expressivity.certificates.base import Certificate, NetworkClass
+from expressivity.certificates.constant_directions import spread_of_constant
 from expressivity.certificates.fibres import Fibres, domain_of, fibres, values_on
-from expressivity.certificates.kernel import spread_of_constant
 from expressivity.certificates.quadratic import isotropic_factor
 from expressivity.measures import AbstractDomain, Ball
 from expressivity.norms import checked_norm

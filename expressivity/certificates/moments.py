@@ -97,7 +97,7 @@ def _checked_balls(domain: AbstractDomain, centers: Any, radius: float) -> np.nd
 def _moments(target: Target, centers: np.ndarray, radius: float, order: int) -> np.ndarray:
     points, weights = Ball(target.dim, radius).quadrature(order)
     everywhere = (centers[:, None] + points[None]).reshape(-1, target.dim)
-    values = target.values(target.measure.project(everywhere)).reshape(len(centers), -1)
+    values = target.values(everywhere).reshape(len(centers), -1)
     return (values * weights) @ (2 * points / radius**2) * Ball(target.dim, radius).volume
 
 

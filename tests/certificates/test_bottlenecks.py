@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import expressivity as ex
-from expressivity.certificates.bottleneck import _Search, bottleneck
+from expressivity.certificates.bottlenecks import _Search, bottleneck
 from expressivity.relu.gadgets import random_network
 
 
