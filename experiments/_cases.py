@@ -1,6 +1,6 @@
 """The targets of the main experiment, and the networks that theorems construct for them."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,6 +34,25 @@ def target(name: str, n: int) -> ex.Target:
     return makers[name]()
 
 
+_TITLES = {
+    "norm_squared": "$|x|^2$",
+    "product": "$x_1 x_2$",
+    "cosine_norm": r"$\cos\,2\pi|x|$",
+    "ball_indicator": "ball indicator",
+    "ridge": r"$\sin(\pi\, w\cdot x)$",
+    "parabola_ridge": "$x_1 + x_2^2$",
+    "max_affine": f"max of {PIECES} affine functions",
+}
+
+
+def title(target: ex.Target) -> str:
+    """The target as a figure names it."""
+    name = "random network" if target.name.startswith("random_network") else _TITLES.get(target.name, target.name)
+    n, ball = target.dim, isinstance(target.measure, ex.Ball)
+    where = ("unit disc" if n == 2 else f"unit ball, $n = {n}$") if ball else f"$[-1, 1]^{n}$"
+    return f"{name} on the {where}" if ball else f"{name} on {where}"
+
+
 def planes(n: int) -> tuple[np.ndarray, np.ndarray]:
     """Slopes and offsets of the target "max_affine": tangent planes of |x|^2 at random points of the unit ball."""
     rng = np.random.default_rng(0)
@@ -42,37 +61,45 @@ def planes(n: int) -> tuple[np.ndarray, np.ndarray]:
     return 2 * points, -(points**2).sum(1)
 
 
-def constructions(target: ex.Target, most_layers: int) -> list[tuple[str, ex.Construction]]:
-    """What theorems build for the target, each as fine as `most_layers` hidden layers allow.
+class Built(NamedTuple):
+    """A construction, and how much of the measure lies on ramps too thin for a quadrature rule to see."""
+
+    name: str
+    construction: ex.Construction
+    unseen: float = 0.0
+
+
+def constructions(target: ex.Target, most_layers: int) -> list[Built]:
+    """What theorems build for the target; the finer the more hidden layers are allowed.
 
     A construction whose hypotheses the target lacks is left out.
     """
     n, found = target.dim, []
+    measure: Any = target.measure
     if target.quadratic is not None and np.linalg.eigvalsh(target.quadratic.matrix).min() > 0:
-        found.append(("tangent planes", tangent_planes(target, min(most_layers, 64) + 1)))
+        found.append(Built("tangent planes", tangent_planes(target, min(most_layers, 64) + 1)))
     if target.name == "max_affine":
         slopes, offsets = planes(n)
         network = hanin_sellke2017.max_affine(slopes, offsets, half_width=1.0)
         theorem = theorems.find("expressivity", "string of maxima and minima")
-        found.append(("max string", ex.Construction(network, target, theorem, 0.0, "sup", n + 1)))
+        found.append(Built("max string", ex.Construction(network, target, theorem, 0.0, "sup", n + 1)))
     if n >= 2:
         levels = max(m for m in range(2, 65) if m == 2 or 2 * sum(m**s - 1 for s in range(1, n + 1)) <= most_layers)
-        found.append(("coding", _attempt(kim2024.coding_network, target, levels=levels, ramp=1e-4)))
-    if target.lipschitz is not None:
-        for mesh in (0.05, 0.1, 0.2, 0.3, 0.4, 0.5):
-            if (n <= 2 and 2 * 5.93 * (1 / mesh) ** 3 <= 4 * most_layers) or mesh == 0.5:
-                found.append(("cap string", _attempt(hanin_sellke2017.cap_string, target, mesh=mesh)))
-                break
-    cells = max(m for m in range(2, 65) if m == 2 or 2 * n * m**n + 1 <= 4 * most_layers)
-    found.append(("step", _attempt(lu2017.approximate, target, cells=cells)))
-    return [(name, made) for name, made in found if made is not None]
+        ramp = 2.0**-20 if levels ** (n - 1) < 100 else 2.0**-17  # dyadic, so that rounding stays small
+        share = n * (levels - 1) * ramp * float(np.prod(measure.box[1] - measure.box[0])) / measure.volume
+        found += _attempt("coding", share, kim2024.coding_network, target, levels=levels, ramp=ramp)
+    meshes = [d for d in (0.05, 0.1, 0.2, 0.3, 0.4) if n == 2 and 2 * 5.93 * d**-3 <= 6 * most_layers]
+    found += _attempt("cap string", 0.0, hanin_sellke2017.cap_string, target, mesh=[*meshes, 0.5][0])
+    cells = max(m for m in range(2, 65) if m == 2 or 2 * n * m**n + 1 <= 2 * most_layers)
+    found += _attempt("step", 0.0, lu2017.approximate, target, cells=cells)
+    return found
 
 
-def _attempt(build: Any, *args: Any, **kwargs: Any) -> ex.Construction | None:
+def _attempt(name: str, unseen: float, build: Any, *args: Any, **kwargs: Any) -> list[Built]:
     try:
-        return build(*args, **kwargs)
+        return [Built(name, build(*args, **kwargs), unseen)]
     except ValueError:
-        return None
+        return []
 
 
 def tangent_planes(target: ex.Target, count: int) -> ex.Construction:

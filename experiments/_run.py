@@ -117,19 +117,21 @@ def _commit() -> dict[str, Any]:
         return {"commit": "unknown", "dirty": "unknown"}
 
 
-def save_figure(figure: Any, folder: pathlib.Path) -> bytes:
-    """Writes figure.png and figure.pdf without time stamps, and returns the bytes of the first."""
+def save_figure(figure: Any, path: pathlib.Path) -> bytes:
+    """Writes `path` with the endings .png and .pdf, without time stamps, and returns the bytes of the first."""
     import io
+
+    import matplotlib.pyplot as plt
 
     from expressivity.sweeps.store import write_atomically
 
+    path.parent.mkdir(exist_ok=True)
+    nothing = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Producer": None, "Creator": None}}
     pictures = {}
-    for kind, metadata in (
-        ("png", {"Software": None}),
-        ("pdf", {"CreationDate": None, "Producer": None, "Creator": None}),
-    ):
+    for kind, metadata in nothing.items():
         buffer = io.BytesIO()
         figure.savefig(buffer, format=kind, dpi=200, metadata=metadata)
         pictures[kind] = buffer.getvalue()
-        write_atomically(folder / f"figure.{kind}", pictures[kind])
+        write_atomically(path.with_name(f"{path.name}.{kind}"), pictures[kind])
+    plt.close(figure)
     return pictures["png"]

@@ -61,7 +61,7 @@ def experiment(table: Table, settings: Any, options: Any) -> int:
         _run.write_frame(store.folder / "summary.csv", found)
         checks = check(result, found)
         holds = all(held for _, held in checks)
-        picture = _run.save_figure(draw(result, table), store.folder)
+        picture = _run.save_figure(draw(result, table), store.folder / "figure")
         environment = _run.environment(
             compile_seconds=round(float(result.timings["compile_seconds"].sum()), 2),
             run_seconds=round(float(result.timings["run_seconds"].sum()), 2),

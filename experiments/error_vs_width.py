@@ -75,7 +75,7 @@ class Settings:
     batch_size: int = 256
     learning_rate: float = 3e-3
     order: dict[int, int] | None = dataclasses.field(default_factory=lambda: {2: 160, 3: 32, 4: 14})
-    most_layers: int = 600
+    most_layers: int = 2200
     accuracy: float = 0.25
     longer: str | None = "n+1"
     longer_targets: int = 1

@@ -33,6 +33,7 @@ def error_against_width(
     ax: "Axes | None" = None,
     *,
     norm: str | None = None,
+    constant: float | None = None,
     legend: bool = True,
 ) -> "Axes":
     """Draws the errors of one norm against the width: seeds as dots, the best filled, floors solid, ceilings dashed.
@@ -50,6 +51,7 @@ def error_against_width(
             where they have a bound in this norm; or a table with columns norm, width, value and (if wanted) label.
         ax: Where to draw; by default a new figure.
         norm: The norm to draw; by default L2 if the table has it, else its first.
+        constant: The error of the best constant, drawn as a dotted line: networks that lie on it have learned nothing.
         legend: Whether to put a legend to the right of the axes.
 
     Returns:
@@ -83,6 +85,8 @@ def error_against_width(
     _draw_floors(ax, [lower[w] for w in widths if w in lower], place)
     _draw_seeds(ax, rows[rows["error"].notna()], place)
     _draw_ceilings(ax, upper, place)
+    if constant is not None:
+        ax.axhline(constant, color="0.45", lw=1.0, ls=":", gid="constant", label="best constant", zorder=1)
     _finish(ax, rows, norm, widths, place)
     if legend:
         ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0, frameon=False, fontsize="small")
@@ -122,26 +126,41 @@ def _draw_floors(ax: "Axes", levels: list[Level], place: dict[int, int]) -> None
     for number, level in enumerate(levels):
         x = place[level.width] + np.array([-0.5, 0.5])
         label = "floor: no network of this width is lower" if number == 0 else None
-        ax.plot(x, [level.value] * 2, color=_FLOOR, lw=1.8, solid_capstyle="butt", gid="floor", label=label, zorder=4)
+        ax.plot(x, [level.value] * 2, color=_FLOOR, lw=2.2, solid_capstyle="butt", gid="floor", label=label, zorder=4)
         ax.fill_between(x, 0, level.value, color=_FLOOR, alpha=0.1, lw=0, zorder=0)
 
 
 def _draw_ceilings(ax: "Axes", levels: list[Level], place: dict[int, int]) -> None:
-    for number, level in enumerate(levels):
-        x = place[level.width] + np.array([-0.5, 0.5])
-        label = "ceiling: a constructed network is this good" if number == 0 else None
-        ax.plot(x, [level.value] * 2, color=_CEILING, lw=1.5, ls=(0, (4, 2)), gid="ceiling", label=label, zorder=4)
-        if level.label:
+    """Dashes at each width; a letter leads to the name in the legend."""
+    names = list(dict.fromkeys(level.label for level in levels if level.label))
+    shown: set[str] = set()
+    for level in levels:
+        x = place[level.width] + np.array([-0.46, 0.46])
+        letter = chr(ord("a") + names.index(level.label)) if level.label else ""
+        label = f"ceiling {letter}: {level.label}" if letter else "ceiling: a constructed network is this good"
+        first = label not in shown
+        shown.add(label)
+        ax.plot(
+            x,
+            [level.value] * 2,
+            color=_CEILING,
+            lw=1.5,
+            ls=(0, (3.2, 1.6)),
+            gid="ceiling",
+            label=label if first else None,
+            zorder=6,
+        )
+        if letter:
             ax.annotate(
-                level.label,
-                (place[level.width], level.value),
-                xytext=(0, -3),
+                letter,
+                (x[0], level.value),
+                xytext=(1, 1.5),
                 textcoords="offset points",
-                ha="center",
-                va="top",
-                fontsize="xx-small",
+                va="bottom",
+                fontsize="small",
+                fontweight="bold",
                 color=_CEILING,
-                zorder=6,
+                zorder=7,
             )
 
 
@@ -152,6 +171,9 @@ def _draw_seeds(ax: "Axes", rows: "pd.DataFrame", place: dict[int, int]) -> None
     depths = [int(d) for d in depths] or [None]
     shades = matplotlib.colormaps["viridis"](np.linspace(_DARK, _LIGHT, len(depths)) if len(depths) > 1 else [0.3])
     lane = _SLOT / len(depths)
+    grey = {"color": "0.35", "ls": ""}
+    ax.plot([], [], marker="o", ms=3.2, mfc="none", mew=0.6, label="one network", **grey)
+    ax.plot([], [], marker="_", ms=9, mew=1.4, label="median of the seeds", **grey)
     for index, depth in enumerate(depths):
         color, marker = shades[index], _MARKERS[index % len(_MARKERS)]
         chosen = rows if depth is None else rows[rows["hidden_layers"] == depth]
@@ -161,7 +183,7 @@ def _draw_seeds(ax: "Axes", rows: "pd.DataFrame", place: dict[int, int]) -> None
         spread = [_jitter(len(errors)) * 0.3 * lane for _, errors in groups]
         x = np.concatenate([np.full(len(e), p) + s for (p, e), s in zip(groups, spread, strict=True)]) if groups else []
         y = np.concatenate([e.to_numpy(float) for _, e in groups]) if groups else []
-        name = "all depths" if depth is None else f"{depth} hidden layer" + ("s" if depth != 1 else "")
+        name = "best network" if depth is None else f"best with {depth} hidden layer" + ("s" if depth != 1 else "")
         ax.plot(
             x,
             y,
