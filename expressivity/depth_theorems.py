@@ -66,8 +66,8 @@ ROWS: tuple[tuple[str, str, str, bool, str], ...] = (
         "ridge average",
         "papers/safran_eldan_shamir2019",
         True,
-        """|x|^(2j) is the mean of <u, x>^(2j) / kappa over directions u of the sphere, so a polynomial of |x|^2 is a mean
-        of ridge functions.""",
+        """|x|^(2j) is the mean of <u, x>^(2j) / kappa over directions u of the sphere, so a polynomial of |x|^2 is a
+        mean of ridge functions.""",
     ),
     (
         "daniely2017",
@@ -115,24 +115,24 @@ ROWS: tuple[tuple[str, str, str, bool, str], ...] = (
         "alternating runs",
         "papers/telgarsky2016",
         True,
-        """A classifier with at most c constant runs errs on at least ceil((n - c) / 2) of n points of alternating labels,
-        and c is at most the number of affine pieces plus one.""",
+        """A classifier with at most c constant runs errs on at least ceil((n - c) / 2) of n points of alternating
+        labels, and c is at most the number of affine pieces plus one.""",
     ),
     (
         _HERE,
         "sawtooth in L1",
         "papers/telgarsky2016",
         True,
-        """A function whose classification at 1/2 has c constant runs is at L1 distance at least (1 - 2 c / 2^k) / 8 from
-        the k-fold tent on the unit interval.""",
+        """A function whose classification at 1/2 has c constant runs is at L1 distance at least (1 - 2 c / 2^k) / 8
+        from the k-fold tent on the unit interval.""",
     ),
     (
         "yarotsky2017",
         "Proposition 2",
         "papers/yarotsky2017",
         True,
-        """The interpolant of x^2 at the multiples of 2^-m is a network of m hidden layers, at most 2^(-2m-2) above x^2 on
-        the unit interval.""",
+        """The interpolant of x^2 at the multiples of 2^-m is a network of m hidden layers, at most 2^(-2m-2) above
+        x^2 on the unit interval.""",
     ),
     (
         _HERE,
@@ -155,8 +155,8 @@ ROWS: tuple[tuple[str, str, str, bool, str], ...] = (
         "oscillation of a hidden layer",
         "papers/venturi2022",
         True,
-        """cos(2 pi omega H(x)) for a network H with one hidden layer and values in [-B, B] is computed by one more hidden
-        layer of m + 1 units up to (2 pi omega)^2 (2 B / m)^2 / 8.""",
+        """cos(2 pi omega H(x)) for a network H with one hidden layer and values in [-B, B] is computed by one more
+        hidden layer of m + 1 units up to (2 pi omega)^2 (2 B / m)^2 / 8.""",
     ),
     (
         "arora2018",

@@ -17,7 +17,7 @@ from expressivity.measures import checked_dim
 TINY = 1e-150
 
 
-def ball_radius(dim: int) -> float:
+def ball_radius(d: int) -> float:
     r"""$R_d = \pi^{-1/2}\,\Gamma(d/2 + 1)^{1/d}$, the radius of the ball of volume 1.
 
     Raises:
@@ -26,10 +26,10 @@ def ball_radius(dim: int) -> float:
     >>> ball_radius(1), round(ball_radius(2), 12)
     (0.5, 0.564189583548)
     """
-    dim = checked_dim(dim)
-    if dim == 1:
+    d = checked_dim(d)
+    if d == 1:
         return 0.5
-    return math.exp(math.lgamma(dim / 2 + 1) / dim) / math.sqrt(math.pi)
+    return math.exp(math.lgamma(d / 2 + 1) / d) / math.sqrt(math.pi)
 
 
 def bessel(twice_order: int, t: Any) -> np.ndarray:
@@ -77,10 +77,7 @@ def _outer(dim: int, t: np.ndarray) -> np.ndarray:
     parity = dim % 2
     low, high = _start(parity, t)
     order, inverse = 1 - parity / 2, 2 / t
-    if parity == 0:
-        total = low**2
-    else:
-        total = 2 / np.pi * (np.sin(t) ** 2 / t + _sine_tail(2 * t))
+    total = low**2 if parity == 0 else 2 / np.pi * (np.sin(t) ** 2 / t + _sine_tail(2 * t))
     while 2 * order < dim:
         # d even: J_0^2 + 2 sum_{0<k<nu} J_k^2 + J_nu^2;  d odd: pairs J_{j+1/2}^2 + J_{j+3/2}^2
         total = total + (2 * high**2 if parity == 0 else high**2)
@@ -128,11 +125,11 @@ def phase(dim: int, r: Any) -> np.ndarray:
     return 2 * np.pi * ball_radius(dim) * r
 
 
-def phi(dim: int, r: Any) -> Any:
+def phi(d: int, r: Any) -> Any:
     r"""$\varphi(r) = (R_d/r)^{d/2} J_{d/2}(2\pi R_d r)$, $\varphi(0) = 1$; its Fourier transform is $1_{|w| \le R_d}$.
 
     Args:
-        dim: Dimension d.
+        d: Dimension.
         r: Radii |x|, a number or an array.
 
     Raises:
@@ -142,8 +139,8 @@ def phi(dim: int, r: Any) -> Any:
     >>> phi(3, 0.0), round(float(phi(2, 0.5)), 12)
     (1.0, 0.655469435987)
     """
-    dim = checked_dim(dim)
-    t, nu = np.atleast_1d(phase(dim, r)), dim / 2
+    d = checked_dim(d)
+    t, nu = np.atleast_1d(phase(d, r)), d / 2
     x = t * t / 4
     near = x <= nu + 1
     value = np.empty_like(t)
@@ -159,11 +156,11 @@ def phi(dim: int, r: Any) -> Any:
     far = ~near
     if far.any():
         t = t[far]
-        j = bessel(dim, np.where(np.isinf(t), 1.0, t))
+        j = bessel(d, np.where(np.isinf(t), 1.0, t))
         if np.any(np.abs(j) < 1e-290):
             raise ValueError(
-                f"J_{nu:g} underflows in float64 at dimension {dim} and radius "
-                f"{float(t[np.abs(j) < 1e-290][0]) / (2 * np.pi * ball_radius(dim)):.6g}; phi has no float64 value "
+                f"J_{nu:g} underflows in float64 at dimension {d} and radius "
+                f"{float(t[np.abs(j) < 1e-290][0]) / (2 * np.pi * ball_radius(d)):.6g}; phi has no float64 value "
                 "there. Use a smaller dimension or a larger radius."
             )
         magnitude = np.exp(math.lgamma(nu + 1) - nu * np.log(t / 2) + np.log(np.abs(j)))
@@ -294,13 +291,13 @@ def _quantile(dim: int, q: np.ndarray) -> np.ndarray:
     return t
 
 
-def tail_coefficient(dim: int) -> float:
+def tail_coefficient(d: int) -> float:
     r"""$\tau_\infty = d/(2\pi^2 R_d)$, for which $P(|x| > r) \sim \tau_\infty/r$.
 
     >>> round(tail_coefficient(2), 12)
     0.179587122125
     """
-    return checked_dim(dim) / (2 * np.pi**2 * ball_radius(dim))
+    return checked_dim(d) / (2 * np.pi**2 * ball_radius(d))
 
 
 def _like(given: Any, value: np.ndarray) -> Any:

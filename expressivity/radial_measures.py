@@ -1,8 +1,7 @@
 """The measure of Eldan and Shamir on R^n, its restriction to a shell, and pairs of points on a sphere."""
 
-import dataclasses
-import functools
 import math
+from itertools import pairwise
 from typing import Any
 
 import equinox as eqx
@@ -12,21 +11,20 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from expressivity import radial_law as law
+from expressivity import radial_sampling as sampling
 from expressivity.measures import AbstractMeasure, Rule, checked_dim, checked_order, checked_points, sphere_rule
-
-_CELL = 0.1  # length of a cell in t; the density oscillates with period pi
 
 
 class EldanShamir(AbstractMeasure):
     r"""The probability measure $d\mu = \varphi^2 dx$ on $\mathbb R^d$ of Eldan and Shamir (2016).
 
-    $\varphi(x) = (R_d/|x|)^{d/2} J_{d/2}(2\pi R_d|x|)$ has Fourier transform $1_{|w| \le R_d}$, where $R_d$ is the radius
-    of the ball of volume 1. The radius $r = |x|$ has density $p(r) = (d/r) J_{d/2}(2\pi R_d r)^2$ and is independent of
-    the direction, which is uniform.
+    $\varphi(x) = (R_d/|x|)^{d/2} J_{d/2}(2\pi R_d|x|)$ has Fourier transform $1_{|w| \le R_d}$, where $R_d$ is the
+    radius of the ball of volume 1. The radius $r = |x|$ has density $p(r) = (d/r) J_{d/2}(2\pi R_d r)^2$ and is
+    independent of the direction, which is uniform.
 
     The tail is heavy: $P(|x| > r) \sim \tau_\infty/r$ with $\tau_\infty = d/(2\pi^2R_d) \approx 0.21\sqrt d$. So
 
-    - $E|x| = \infty$, and $E|x|^\beta < \infty$ only for $\beta < 1$: sample means of $|x|$ do not converge, quantiles do;
+    - $E|x| = \infty$, and $E|x|^\beta < \infty$ only for $\beta < 1$: quantiles of samples converge, means do not;
     - affine functions and single ReLU units are not in $L_2(\mu)$, bounded functions are; a ReLU network is if and only
       if it does not grow along almost every ray. The empirical mean square of an unbounded student means nothing here;
     - a function supported in a shell is seen with the probability of that shell alone: sample on
@@ -77,7 +75,7 @@ class EldanShamir(AbstractMeasure):
         return law.tail_coefficient(self.dim)
 
     def shell(self, inner: float, outer: float) -> "EldanShamirShell":
-        r"""The measure conditioned on $\mathrm{inner} \le |x| \le \mathrm{outer}$; its `mass` is the probability of that.
+        r"""The measure conditioned on $\mathrm{inner} \le |x| \le \mathrm{outer}$; its `mass` is that probability.
 
         >>> import expressivity as ex
         >>> round(ex.EldanShamir(2).shell(2**0.5, 8**0.5).mass, 12)
@@ -93,11 +91,13 @@ class EldanShamir(AbstractMeasure):
         Debye's expansion.
         """
         direction, where, inside, outside = jax.random.split(key, 4)
-        table = _cells(self.dim, 0.0, _table_end(self.dim))
-        near = _sample_cells(table, inside, count)
-        far = _sample_tail(self.dim, table.high, outside, count)
+        table = sampling.cells(self.dim, 0.0, sampling.table_end(self.dim))
+        near = sampling.sample_cells(table, inside, count)
+        far = sampling.sample_tail(self.dim, table.high, outside, count)
         t = jnp.where(jax.random.uniform(where, (count,)) < table.mass, near, far)
-        return (t / (2 * np.pi * law.ball_radius(self.dim)))[:, None] * _directions(direction, count, self.dim)
+        return (t / (2 * np.pi * law.ball_radius(self.dim)))[:, None] * sampling.uniform_directions(
+            direction, count, self.dim
+        )
 
     def sample_exact(self, rng: np.random.Generator, count: int) -> Float[np.ndarray, "count n"]:
         r"""`count` independent points in float64, by NumPy.
@@ -119,9 +119,9 @@ class EldanShamir(AbstractMeasure):
         if not isinstance(rng, np.random.Generator):
             raise TypeError(f"sample_exact draws from a numpy.random.Generator, not from {rng!r}.")
         nu = self.dim / 2
-        table = _cells(self.dim, 0.0, nu)
+        table = sampling.cells(self.dim, 0.0, nu)
         cell = np.minimum(np.searchsorted(table.cdf, rng.uniform(size=count), side="right"), len(table.cdf) - 1)
-        t = table.start[cell] + table.length * _invert(np, table.coefficients[cell].T, rng.uniform(size=count))
+        t = table.start[cell] + table.length * sampling.invert(np, table.coefficients[cell].T, rng.uniform(size=count))
         todo = np.flatnonzero(rng.uniform(size=count) >= table.mass)
         while len(todo):
             trial = nu / np.sin(np.pi / 2 * (1 - rng.uniform(size=len(todo))))
@@ -205,9 +205,9 @@ class EldanShamirShell(AbstractMeasure):
         """`count` independent points; a function of `key` alone, traceable by JAX."""
         direction, inside = jax.random.split(key)
         scale = 2 * np.pi * law.ball_radius(self.dim)
-        t = _sample_cells(_cells(self.dim, scale * self.inner, scale * self.outer), inside, count)
+        t = sampling.sample_cells(sampling.cells(self.dim, scale * self.inner, scale * self.outer), inside, count)
         r = jnp.clip(t / scale, self.inner, self.outer)
-        return r[:, None] * _directions(direction, count, self.dim)
+        return r[:, None] * sampling.uniform_directions(direction, count, self.dim)
 
     def density(self, x: Any) -> Float[np.ndarray, "..."]:
         r = np.linalg.norm(checked_points(x, self.dim), axis=-1)
@@ -252,15 +252,13 @@ class SphereProduct(AbstractMeasure):
     0.333333333333
     """
 
-    sphere_dim: int = eqx.field(static=True, converter=checked_dim)
+    dim: int = eqx.field(static=True)
+    sphere_dim: int = eqx.field(static=True)
 
-    def __check_init__(self) -> None:
-        if self.sphere_dim < 2:
-            raise ValueError(f"Points on a sphere have at least 2 coordinates, not {self.sphere_dim}.")
-
-    @property
-    def dim(self) -> int:
-        return 2 * self.sphere_dim
+    def __init__(self, sphere_dim: int) -> None:
+        if checked_dim(sphere_dim) < 2:
+            raise ValueError(f"Points on a sphere have at least 2 coordinates, not {sphere_dim}.")
+        self.sphere_dim, self.dim = int(sphere_dim), 2 * int(sphere_dim)
 
     @property
     def name(self) -> str:
@@ -268,7 +266,9 @@ class SphereProduct(AbstractMeasure):
 
     def sample(self, key: Array, count: int) -> Float[Array, "count n"]:
         first, second = jax.random.split(key)
-        return jnp.concatenate([_directions(k, count, self.sphere_dim) for k in (first, second)], axis=1)
+        return jnp.concatenate(
+            [sampling.uniform_directions(k, count, self.sphere_dim) for k in (first, second)], axis=1
+        )
 
     def density(self, x: Any) -> Float[np.ndarray, "..."]:
         """Raises ValueError: the measure lives on a set of volume 0."""
@@ -294,114 +294,6 @@ class SphereProduct(AbstractMeasure):
         return np.concatenate([first, second], 1), np.multiply.outer(weights, weights).reshape(-1)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Cells:
-    """A table of the law of t on [low, high]: cells of equal length with their probabilities and quintic shapes."""
-
-    start: np.ndarray
-    length: float
-    cdf: np.ndarray  # conditional on the table, at the right ends
-    coefficients: np.ndarray  # (cells, 5): c_1 s + ... + c_5 s^5 is the conditional distribution inside a cell
-    mass: float  # probability of [low, high]
-    high: float
-
-
-def _table_end(dim: int) -> float:
-    return max(1.5 * dim, dim / 2 + 30.0)
-
-
-@functools.lru_cache(maxsize=32)
-def _cells(dim: int, low: float, high: float) -> _Cells:
-    count = max(16, math.ceil((high - low) / _CELL))
-    if count > 1_000_000:
-        raise ValueError(
-            f"A shell from t={low:.4g} to t={high:.4g} holds {(high - low) / math.pi:.3g} oscillations of the density; "
-            "the sampler's table ends at 300,000. Split the shell."
-        )
-    edges = np.linspace(low, high, count + 1)
-    length = (high - low) / count
-    z, w = np.polynomial.legendre.leggauss(12)
-    nodes = edges[:-1, None] + length * (z + 1) / 2
-    masses = length / 2 * law.phase_pdf(dim, nodes) @ w
-    start = int(np.searchsorted(np.cumsum(masses), 1e-17 * masses.sum()))
-    edges, masses = edges[start:], masses[start:]
-    q, slope = _pdf_and_slope(dim, edges)
-    a, b = length * q[:-1] / masses, length * q[1:] / masses
-    c, e = length**2 * slope[:-1] / masses, length**2 * slope[1:] / masses
-    first, second, third = 1 - a - c / 2, b - a - c, e - c
-    shape = [
-        a,
-        c / 2,
-        10 * first - 4 * second + third / 2,
-        -15 * first + 7 * second - third,
-        6 * first - 3 * second + third / 2,
-    ]
-    cdf = np.cumsum(masses) / masses.sum()
-    scale = 2 * np.pi * law.ball_radius(dim)
-    return _Cells(edges[:-1], length, cdf, np.stack(shape, 1), law.radial_mass(dim, low / scale, high / scale), high)
-
-
-def _pdf_and_slope(dim: int, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """q(t) = d J^2 / t and its derivative d J (2 J_{nu-1} / t - (d + 1) J / t^2), with their limits at 0."""
-    zero = t == 0
-    t = np.where(zero, 1.0, t)
-    j, before = law.bessel(dim, t), law.bessel(dim - 2, t)
-    q, slope = dim * j**2 / t, dim * j * (2 * before / t - (dim + 1) * j / t**2)
-    return np.where(zero, 2 / np.pi if dim == 1 else 0.0, q), np.where(zero, 0.5 if dim == 2 else 0.0, slope)
-
-
-def _invert(xp: Any, coefficients: Any, u: Any) -> Any:
-    """s in [0, 1] with c_1 s + ... + c_5 s^5 = u, by bisection (the density may vanish inside a cell)."""
-    c1, c2, c3, c4, c5 = coefficients
-    low, step = xp.zeros_like(u), 0.5
-    for _ in range(26 if u.dtype == np.float32 else 50):
-        s = low + step
-        value = s * (c1 + s * (c2 + s * (c3 + s * (c4 + s * c5))))
-        low, step = xp.where(value < u, s, low), step / 2
-    return low + step
-
-
-def _sample_cells(table: _Cells, key: Array, count: int) -> Array:
-    choice, position = jax.random.split(key)
-    cell = jnp.searchsorted(jnp.asarray(table.cdf), jax.random.uniform(choice, (count,)), side="right")
-    cell = jnp.minimum(cell, len(table.cdf) - 1)
-    coefficients = jnp.asarray(table.coefficients)[cell].T
-    s = _invert(jnp, tuple(coefficients), jax.random.uniform(position, (count,)))
-    return jnp.asarray(table.start)[cell] + table.length * s
-
-
-def _sample_tail(dim: int, start: float, key: Array, count: int) -> Array:
-    """t given t > start, by rejection from the tail bound arcsin(nu / t)."""
-    nu, widest = dim / 2, math.asin(dim / 2 / start)
-
-    def body(state: Any) -> Any:
-        key, t, done = state
-        key, propose, decide = jax.random.split(key, 3)
-        trial = nu / jnp.sin(widest * (1 - jax.random.uniform(propose, (count,))))
-        accept = jax.random.uniform(decide, (count,)) < _debye(nu, trial) ** 2
-        return key, jnp.where(done, t, trial), done | accept
-
-    initial = (key, jnp.full((count,), start), jnp.zeros((count,), bool))
-    return jax.lax.while_loop(lambda state: ~jnp.all(state[2]), body, initial)[1]
-
-
-def _debye(nu: float, t: Any) -> Any:
-    r"""$\sqrt{\pi/2}\,(t^2-\nu^2)^{1/4} J_\nu(t)$ by Debye's expansion to third order, for t well above nu."""
-    w = jnp.sqrt((t - nu) * (t + nu))
-    p = nu / w
-    p2 = p * p
-    xi = w - nu * jnp.arccos(nu / t) - np.pi / 4
-    even = 1 - p2 * (81 + p2 * (462 + p2 * 385)) / (1152 * nu**2)
-    odd = p * (3 + 5 * p2) / (24 * nu)
-    odd = odd - p * p2 * (30375 + p2 * (369603 + p2 * (765765 + p2 * 425425))) / (414720 * nu**3)
-    return even * jnp.cos(xi) + odd * jnp.sin(xi)
-
-
-def _directions(key: Array, count: int, dim: int) -> Array:
-    g = jax.random.normal(key, (count, dim))
-    return g / jnp.linalg.norm(g, axis=1, keepdims=True)
-
-
 def _with_directions(dim: int, radii: np.ndarray, weights: np.ndarray, order: int) -> Rule:
     if dim == 1:
         return np.concatenate([radii, -radii])[:, None], np.concatenate([weights, weights]) / 2
@@ -413,7 +305,7 @@ def _with_directions(dim: int, radii: np.ndarray, weights: np.ndarray, order: in
 def _radial_rule(dim: int, edges: np.ndarray, each: int) -> tuple[np.ndarray, np.ndarray]:
     """`each` Gauss nodes of the radial law on every panel between consecutive edges; the last edge may be infinite."""
     radii, weights = [], []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         nodes, w = _fine(dim, float(low), float(high))
         r, v = _gauss(nodes, w, each)
         mass = law.radial_mass(dim, float(low), float(high))

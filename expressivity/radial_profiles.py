@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -32,7 +33,7 @@ class Profile:
         knots: Increasing finite numbers $z_0 < \dots < z_K$, at least 0.
         values: At the knots for "linear" and "radius"; between them, one fewer, for "steps".
         kind: "linear": piecewise linear in z. "radius": piecewise linear in $|x|$. "steps": piecewise constant.
-        frequency: The dominant frequency in $|x|$, where there is one (F in reports; sets the default range of spectra).
+        frequency: The dominant frequency in $|x|$, where there is one; it sets the default range of spectra.
         groups: Number of the shell that each piece belongs to; pieces with the same number flip sign together.
         hard: The function without ramps that this one stands for.
 
@@ -178,7 +179,7 @@ def pieces(edges: np.ndarray, resolution: float, extra: int = 0) -> tuple[np.nda
     polynomial and the amplitude.
     """
     nodes, weights, owner = [], [], []
-    for number, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for number, (low, high) in enumerate(pairwise(edges)):
         periods = (high - low) * resolution
         parts = max(1, math.ceil(periods))
         z, w = _rule(_count(math.pi * periods / parts) + 3 + extra)
@@ -213,7 +214,7 @@ def distance_squared(dim: int, first: Profile, second: Profile | None, edges: np
     """
     if first.kind == "steps" and second is None:
         _check_underflow(dim, law.bessel(dim, law.phase(dim, edges[1:])), edges)
-        masses = [law.radial_mass(dim, a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        masses = [law.radial_mass(dim, a, b) for a, b in pairwise(edges)]
         return float(np.sum(first.values**2 * np.array(masses)))
     r, w, _ = pieces(edges, 2 * law.ball_radius(dim), extra=2)
     j = law.bessel(dim, law.phase(dim, r))
@@ -225,9 +226,9 @@ def distance_squared(dim: int, first: Profile, second: Profile | None, edges: np
 def _check_underflow(dim: int, j: np.ndarray, edges: np.ndarray) -> None:
     if np.abs(j).max() < law.TINY:
         raise ValueError(
-            f"J_{dim / 2:g} underflows in float64 for all radii in [{edges[0]:.6g}, {edges[-1]:.6g}] at dimension {dim}; "
-            "norms and certificates of this profile cannot be computed. Use larger radii (near sqrt(d) or above) or a "
-            "smaller dimension."
+            f"J_{dim / 2:g} underflows in float64 for all radii in [{edges[0]:.6g}, {edges[-1]:.6g}] at dimension "
+            f"{dim}; norms and certificates of this profile cannot be computed. Use larger radii (near sqrt(d) or "
+            "above) or a smaller dimension."
         )
 
 
@@ -351,7 +352,7 @@ def _resolution_error(
     weights: np.ndarray,
     separate: bool,
 ) -> float:
-    """Differences to finer rules: in r at a sample of frequencies, in rho on a sample of panels, scaled to the whole."""
+    """Differences to finer rules in r and rho on a sample of panels, scaled to the whole."""
     finer = Transform(profile, float(edges[-1]), extra=5, separate=separate)
     strongest = np.argsort(m.max(1))[::-1][:4]
     sample = np.unique(np.concatenate([np.linspace(0, len(rho) - 1, 6).astype(int), strongest]))

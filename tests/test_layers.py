@@ -12,7 +12,7 @@ PACKAGE = ROOT / "expressivity"
 FLOORS = (
     ("depth_theorems", "theorems", "width"),
     ("relu",),
-    ("measures", "radial_law", "radial_measures", "radial_profiles", "targets", "norms"),
+    ("measures", "radial_law", "radial_measures", "radial_profiles", "radial_sampling", "targets", "norms"),
     ("constructions", "certificates"),
     ("models", "data"),
     ("training",),

@@ -128,7 +128,8 @@ def _energies(function: Callable[[Any], Any], d: int) -> tuple[np.ndarray, float
         if panels > _LARGEST:
             raise ValueError(
                 "Quadrature does not resolve the function: its squared norm still changes by "
-                f"{abs(norm - before):.2g} at {panels * _NODES // 2} points. Give a smooth function, or one of lower frequency."
+                f"{abs(norm - before):.2g} at {panels * _NODES // 2} points. Give a smooth function, or one of lower "
+                "frequency."
             )
     coarse, _ = _moments(function, d, panels, None)
     fine, norm = _moments(function, d, 2 * panels, len(coarse) - 1)

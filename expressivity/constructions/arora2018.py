@@ -11,10 +11,10 @@ from expressivity.relu.network import ReLUNetwork
 
 
 def maximum(count: int) -> ReLUNetwork:
-    r"""$x \mapsto \max_i x_i$ on all of $\mathbb R^{\mathrm{count}}$ by a tree of $\lceil\log_2 \mathrm{count}\rceil$ hidden layers.
+    r"""$x \mapsto \max_i x_i$ on all of $\mathbb R^n$, n = `count`, by a tree of $\lceil\log_2 n\rceil$ hidden layers.
 
-    $\max(a, b) = \sigma(a - b) + \sigma(b) - \sigma(-b)$: a layer with c numbers has width $3\lfloor c/2\rfloor + 2(c \bmod 2)$.
-    Not the least depth known: two hidden layers are enough for five numbers.
+    $\max(a, b) = \sigma(a - b) + \sigma(b) - \sigma(-b)$: a layer with c numbers has width
+    $3\lfloor c/2\rfloor + 2(c \bmod 2)$. Not the least depth known: two hidden layers are enough for five numbers.
 
     Args:
         count: How many numbers, at least 1 (then an affine map).

@@ -1,8 +1,8 @@
 r"""Daniely (2017): $f(\langle x, x'\rangle)$ on pairs of unit vectors, with two hidden layers and not with one.
 
-The network adds the interpolants of $(x_i + x_i')^2$, which gives $\langle x, x'\rangle$, and applies a piecewise-linear
-head. "Depth 3" in the paper means two hidden layers. Its counterpart is the certificate `expressivity.certificates.rank`,
-which needs no bound on the weights; the paper's own bound does.
+The network adds the interpolants of $(x_i + x_i')^2$, which gives $\langle x, x'\rangle$, and applies a
+piecewise-linear head. "Depth 3" in the paper means two hidden layers. Its counterpart is the certificate
+`expressivity.certificates.rank`, which needs no bound on the weights; the paper's own bound does.
 """
 
 import math
@@ -22,7 +22,7 @@ from expressivity.targets import Target
 
 
 def harmonic_dim(degree: int, d: int) -> int:
-    r"""$N_n = \binom{n+d-1}{n} - \binom{n+d-3}{n-2}$, the dimension of the spherical harmonics of degree n on $S^{d-1}$.
+    r"""$N_n = \binom{n+d-1}{n} - \binom{n+d-3}{n-2}$: how many spherical harmonics of degree n $S^{d-1}$ has.
 
     Raises:
         ValueError: If the degree is negative or d below 2.
@@ -59,10 +59,10 @@ def network(
     lipschitz: float | None = None,
     curvature: float | None = None,
 ) -> Construction:
-    r"""Two hidden layers of widths $2dm$ and $m' + 1$ for $f(\langle x, x'\rangle)$, reading x and x' one after the other.
+    r"""Two hidden layers of widths $2dm$ and $m' + 1$ for $f(\langle x, x'\rangle)$, reading x, then x'.
 
-    With $h = 2/m$ the first layer gives $\hat t \in [t, t + dh^2/8]$ and the head interpolates f at $m' + 1$ equal steps
-    of [-1, 1], constant outside: the sup error is at most $L d h^2/8 + \sup|f''|\,(2/m')^2/8$.
+    With $h = 2/m$ the first layer gives $\hat t \in [t, t + dh^2/8]$ and the head interpolates f at $m' + 1$ equal
+    steps of [-1, 1], constant outside: the sup error is at most $L d h^2/8 + \sup|f''|\,(2/m')^2/8$.
 
     Args:
         d: Coordinates of each of the two points, at least 2.
@@ -121,11 +121,11 @@ def network(
 
 
 def paper_bound(d: int) -> float:
-    r"""The base-2 logarithm of the width that the paper's Example 1 excludes for $\sin(\pi d^3t)$, weights at most $2^d$.
+    r"""The base-2 logarithm of the width that Example 1 excludes for $\sin(\pi d^3t)$ with weights at most $2^d$.
 
-    $\sqrt{N_{d^2}} / (20e\pi\,2^{2d}(1 + \sqrt{4d}) + 20e\pi\,2^d)$: no network of one hidden layer below this width has
-    squared error $1/(50e^2\pi^2)$. (The last term is printed as $2^{d+1}$.) Negative where nothing is excluded, up to
-    d = 18.
+    $\sqrt{N_{d^2}} / (20e\pi\,2^{2d}(1 + \sqrt{4d}) + 20e\pi\,2^d)$: no network of one hidden layer below this width
+    has squared error $1/(50e^2\pi^2)$. (The last term is printed as $2^{d+1}$.) Negative where nothing is excluded,
+    up to d = 18.
 
     >>> round(2 ** paper_bound(20), 1)
     3.0

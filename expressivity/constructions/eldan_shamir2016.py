@@ -75,7 +75,7 @@ def shell_mass(d: int, alpha: float) -> float:
 
 
 def good_shells(d: int, alpha: float, shells: int, level: float = 80.0) -> np.ndarray:
-    r"""The indices, from 0, of the shells on which $J_{d/2}(2\pi R_d r)^2 \ge 1/(\mathrm{level}\cdot\pi R_d r)$ throughout.
+    r"""The indices, from 0, of the shells with $J_{d/2}(2\pi R_d r)^2 \ge 1/(\mathrm{level}\cdot\pi R_d r)$ throughout.
 
     The paper keeps these alone. A shell is good if both ends satisfy the inequality and the Bessel function has no zero
     inside; the test refines every shell until its parts are shorter than a quarter of the distance of two zeros.
@@ -177,9 +177,9 @@ def cone_profile(d: int, radius: float) -> Profile:
 
 
 def ramp_error_squared(profile: Profile) -> float:
-    r"""$\|\tilde g - G\|^2_{L_2(\mu)}$ for the shell function $\tilde g$ that the profile G stands for; 0 for $\beta = 0$.
+    r"""$\|\tilde g - G\|^2_{L_2(\mu)}$ for the shell function $\tilde g$ that the profile G stands for.
 
-    About $(2\beta/3)\|\tilde g\|^2$.
+    About $(2\beta/3)\|\tilde g\|^2$; 0 for $\beta = 0$.
 
     >>> wave = profile(2, alpha=1.0, shells=12, ramp=0.25)
     >>> round(ramp_error_squared(wave), 10)
@@ -191,7 +191,7 @@ def ramp_error_squared(profile: Profile) -> float:
 
 
 def choose_knots(d: int, *, shells: int, ramp: float, accuracy: float) -> int:
-    r"""The least m for which the sup bound $dN/(2\beta m^2)$ is at most `accuracy`: $\lceil\sqrt{dN/(2\beta\delta)}\rceil$.
+    r"""$\lceil\sqrt{dN/(2\beta\delta)}\rceil$, the least m for which $dN/(2\beta m^2)$ is at most `accuracy`.
 
     Raises:
         ValueError: If ramp is not in (0, 1/2] or the accuracy not positive.
@@ -207,11 +207,11 @@ def choose_knots(d: int, *, shells: int, ramp: float, accuracy: float) -> int:
 
 
 def three_layer_network(profile: Profile, *, knots: int, shift: float = 0.0) -> Construction:
-    r"""A network with two hidden layers of widths $2d(m+1)$ and $3N+1$ for $G(|x|^2)$, with a bound on all of $\mathbb R^d$.
+    r"""Two hidden layers of widths $2d(m+1)$ and $3N+1$ for $G(|x|^2)$, with a bound on all of $\mathbb R^d$.
 
-    $\sup_x|\mathrm{Net}(x) - G(|x|^2)| \le L_z \max(e - \mathrm{shift}, \mathrm{shift})$, $e = dh^2/4$, $h = \sqrt{z_K}/m$;
-    for the profile of `profile(...)` and shift 0 that is $dN^2/(\beta m^2(2N+1))$, whatever the scale. The network is
-    0 where G is, beyond the outer radius.
+    $\sup_x|\mathrm{Net}(x) - G(|x|^2)| \le L_z \max(e - \mathrm{shift}, \mathrm{shift})$, $e = dh^2/4$,
+    $h = \sqrt{z_K}/m$; for the profile of `profile(...)` and shift 0 that is $dN^2/(\beta m^2(2N+1))$, whatever the
+    scale. The network is 0 where G is, beyond the outer radius.
 
     Args:
         profile: G, piecewise linear in $|x|^2$ and continuous.
@@ -220,8 +220,8 @@ def three_layer_network(profile: Profile, *, knots: int, shift: float = 0.0) -> 
 
     Returns:
         A `Construction` in the sup norm; its `l2_bound` is the bound in $L_2(\mu)$ of
-        [`FactoredNetwork`](#expressivity.constructions.eldan_shamir2016.FactoredNetwork), which also evaluates the network
-        quickly and gives its widths and bounds without building the matrices.
+        [`FactoredNetwork`](#expressivity.constructions.eldan_shamir2016.FactoredNetwork), which also evaluates the
+        network quickly and gives its widths and bounds without building the matrices.
 
     Raises:
         TypeError: If `profile` is no profile.
@@ -307,8 +307,8 @@ def paper_units(d: int, alpha: float, shells: int, accuracy: float) -> tuple[int
 def low_frequency_fraction(d: int, alpha: float, shells: int) -> float:
     r"""A bound of the share of $\|g_i\varphi\|^2$-energy inside $2R_d$ for every shell: $4\lambda R_d\alpha\sqrt d/N$.
 
-    $\lambda = 2.01$ holds for all d >= 2; it is the share of $\hat g_i$ of a single shell of width $\alpha\sqrt d/N$ (the
-    paper's Lemma 9 with its constant tracked).
+    $\lambda = 2.01$ holds for all d >= 2; it is the share of $\hat g_i$ of a single shell of width $\alpha\sqrt d/N$
+    (the paper's Lemma 9 with its constant tracked).
 
     >>> round(low_frequency_fraction(10, 1.0, 40), 4)
     0.5788

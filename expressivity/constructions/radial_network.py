@@ -64,7 +64,7 @@ class FactoredNetwork:
 
     @property
     def widths(self) -> tuple[int, int]:
-        """Units of the two hidden layers: 2 d (m + 1), and the number of knots at which the slope of the profile jumps."""
+        """Units of the two hidden layers: 2 d (m + 1), and the number of knots at which the profile's slope jumps."""
         return 2 * self.profile.dim * (self.knots + 1), int(np.count_nonzero(self.jumps))
 
     @functools.cached_property
@@ -104,9 +104,9 @@ class FactoredNetwork:
     def l2_bound(self) -> float:
         r"""A bound of $\|\mathrm{Net} - G\|_{L_2(\mu)}$ that knows where G is steep.
 
-        The square root of $\int p(r) \min\{b, M(r^2)\,\max(e - s, s)\}^2 dr + (L_z s)^2 \mu(|x| > \sqrt{z_K})$, with M(z)
-        the steepest slope of G on $[z - s, z - s + e]$, s the shift and b the largest difference of two values of G.
-        Evaluated in closed form, since M is piecewise constant.
+        The square root of $\int p(r) \min\{b, M(r^2)\,\max(e - s, s)\}^2 dr + (L_z s)^2 \mu(|x| > \sqrt{z_K})$, with
+        M(z) the steepest slope of G on $[z - s, z - s + e]$, s the shift and b the largest difference of two values
+        of G. Evaluated in closed form, since M is piecewise constant.
         """
         d, p, s, e = self.profile.dim, self.profile, self.shift, self.excess
         slopes = np.concatenate([[0.0], np.abs(np.diff(p.values) / np.diff(p.knots)), [0.0]])

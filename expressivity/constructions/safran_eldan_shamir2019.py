@@ -1,8 +1,8 @@
 r"""Safran, Eldan and Shamir (2019): one hidden layer for radial functions at constant accuracy, by averages of ridges.
 
 $|x|^{2j} = E_u \langle u, x\rangle^{2j}/\kappa_{j,d}$ for u uniform on the sphere, so
-$\sum_j a_j|x|^{2j} = E_u \psi(\langle u, x\rangle)$ with $\psi(s) = \sum_j a_j s^{2j}/\kappa_{j,d}$. The mean over a design
-of directions is exact, and $\psi$ is replaced by its piecewise-linear interpolant.
+$\sum_j a_j|x|^{2j} = E_u \psi(\langle u, x\rangle)$ with $\psi(s) = \sum_j a_j s^{2j}/\kappa_{j,d}$. The mean over a
+design of directions is exact, and $\psi$ is replaced by its piecewise-linear interpolant.
 """
 
 import math
@@ -19,7 +19,7 @@ from expressivity.targets import Target
 
 
 def kappa(j: int, d: int) -> float:
-    r"""$\kappa_{j,d} = E\,u_1^{2j} = \Gamma(d/2)\Gamma(j + 1/2)/(\sqrt\pi\,\Gamma(j + d/2))$ on the unit sphere of $\mathbb R^d$.
+    r"""$\kappa_{j,d} = E\,u_1^{2j} = \Gamma(d/2)\Gamma(j + 1/2)/(\sqrt\pi\,\Gamma(j + d/2))$ on the sphere $S^{d-1}$.
 
     Raises:
         ValueError: If j is negative or d below 1.
@@ -131,7 +131,7 @@ def approximate(coefficients: Any, d: int, *, knots: int) -> Construction:
 
 
 def bernstein(function: Any, degree: int) -> np.ndarray:
-    r"""Coefficients $a_0, \dots, a_N$ of the Bernstein polynomial of $z \mapsto f(\sqrt z)$ on [0, 1], for `approximate`.
+    r"""Coefficients $a_0, \dots, a_N$ of the Bernstein polynomial of $z \mapsto f(\sqrt z)$, for `approximate`.
 
     For f with Lipschitz constant L it is within $\frac54 L N^{-1/4}$ of $f(|x|)$ on the unit ball.
 

@@ -1,7 +1,7 @@
 r"""Safran and Shamir (2017): the indicator of a ball, and functions of $|x|_1$, with two hidden layers.
 
-Their lower bound is for squared error $c/d^4$ under a special distribution, with unknown constants; the floor to use here
-is `expressivity.certificates.tube` with `eldan_shamir2016.ball_profile`.
+Their lower bound is for squared error $c/d^4$ under a special distribution, with unknown constants; the floor to use
+here is `expressivity.certificates.tube` with `eldan_shamir2016.ball_profile`.
 """
 
 import math

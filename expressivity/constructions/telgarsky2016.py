@@ -5,7 +5,6 @@ $\prod(w_l + 1)$ of them on a line, which gives the two certificates here. Telga
 last one included.
 """
 
-import math
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
@@ -102,7 +101,7 @@ def _reach(network: ReLUNetwork, sign: int) -> Fraction:
 
 
 def min_errors_alternating(count: int, runs: int) -> int:
-    r"""$\max\{0, \lceil(n - c)/2\rceil\}$, the fewest errors of a classifier with c constant runs on n alternating points.
+    r"""$\max\{0, \lceil(n - c)/2\rceil\}$, the fewest errors of c constant runs on n points of alternating labels.
 
     Sharp; the source has (n - 4 t) / 3 for t pieces.
 
@@ -188,4 +187,4 @@ def _whole(value: int, what: str) -> int:
         raise TypeError(f"{what} is a whole number, not {value!r}.")
     if value < 1:
         raise ValueError(f"{what} is at least 1; got {value}.")
-    return int(math.floor(value))
+    return int(value)

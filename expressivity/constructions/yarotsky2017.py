@@ -1,4 +1,4 @@
-r"""Yarotsky (2017): squares and products by deep narrow networks, with an error that falls like $4^{-m}$ in the depth m.
+r"""Yarotsky (2017): squares and products by deep narrow networks, with an error like $4^{-m}$ in the depth m.
 
 $f_m(x) = x - \sum_{s=1}^m g_s(x)/4^s$ with $g_s$ the s-fold tent interpolates $x^2$ at the multiples of $2^{-m}$.
 """
