@@ -1,5 +1,6 @@
 """The calculus of networks: operations on functions that give networks again, and what each of them costs."""
 
+import numbers
 from typing import Any
 
 import jax
@@ -39,6 +40,30 @@ def compose(outer: ReLUNetwork, inner: ReLUNetwork) -> ReLUNetwork:
     return ReLUNetwork.from_layers([*before[:-1], (xp.matmul(w, a), xp.matmul(w, c) + b), *after[1:]])
 
 
+def sparse_concat(outer: ReLUNetwork, inner: ReLUNetwork) -> ReLUNetwork:
+    r"""The network $x \mapsto f(g(x))$ as $f \circ \mathrm{id} \circ g$, whose matrices are not multiplied.
+
+    $\mathrm{depth} = \mathrm{depth}(f) + \mathrm{depth}(g)$. With $A$ the first matrix of `outer` and $(B, c)$ the last
+    layer of `inner`, the nonzero parameters are
+    $M(f) + M(g) + \lVert A\rVert_0 + \lVert B\rVert_0 + \lVert c\rVert_0 \le 2 M(f) + 2 M(g)$, while those of
+    [`compose`](#expressivity.compose) can be many more, for a product of sparse matrices need not be sparse.
+
+    Raises:
+        ValueError: If `outer` does not read as many numbers as `inner` writes.
+
+    >>> import expressivity as ex
+    >>> tent = ex.ReLUNetwork.from_layers([([[1.0], [1.0]], [0.0, -0.5]), ([[2.0, -4.0]], [0.0])])
+    >>> ex.relu.sparse_concat(tent, tent).nonzeros
+    14
+    """
+    if outer.input_dim != inner.output_dim:
+        raise ValueError(
+            f"Cannot compose: the outer network reads {outer.input_dim} numbers, the inner one writes "
+            f"{inner.output_dim}."
+        )
+    return compose(outer, compose(identity(inner.output_dim, 2), inner))
+
+
 def scale(network: ReLUNetwork, factor: float) -> ReLUNetwork:
     r"""The network $x \mapsto c\,f(x)$, also written `c * f`; same shape, only the last layer changes.
 
@@ -50,7 +75,8 @@ def scale(network: ReLUNetwork, factor: float) -> ReLUNetwork:
     >>> float((3.0 * ex.identity(1, depth=2))([2.0])[0])
     6.0
     """
-    if isinstance(factor, bool) or np.ndim(factor) or not np.isrealobj(factor):
+    known = isinstance(factor, numbers.Real | np.ndarray | jax.Array) and not isinstance(factor, bool | np.bool_)
+    if not known or np.ndim(factor) or not np.isrealobj(factor):
         raise TypeError(f"A network is scaled by one real number, not by {factor!r}.")
     if not is_traced(factor) and not np.isfinite(factor):
         raise ValueError(f"A network is scaled by a finite number, not by {factor!r}.")
