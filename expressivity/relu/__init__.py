@@ -27,11 +27,15 @@ from expressivity.relu.calculus import (
 from expressivity.relu.calculus import (
     stack as stack,
 )
+from expressivity.relu.distances import distance as distance
 from expressivity.relu.evaluate import evaluate_many as evaluate_many
 from expressivity.relu.exact import Pieces as Pieces
 from expressivity.relu.exact import evaluate_exactly as evaluate_exactly
 from expressivity.relu.exact import pieces as pieces
 from expressivity.relu.network import Block as Block
 from expressivity.relu.network import ReLUNetwork as ReLUNetwork
+from expressivity.relu.regions import Region as Region
+from expressivity.relu.regions import activation_regions as activation_regions
+from expressivity.relu.regions import count_regions as count_regions
 from expressivity.relu.rounding import rounding_bound as rounding_bound
 from expressivity.relu.segment import breakpoints as breakpoints
