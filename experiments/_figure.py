@@ -38,7 +38,7 @@ def draw(cases: list[Any]) -> Any:
                 constant=case.constants[norm],
                 legend=False,
             )
-            if norm == "sup" and case.path_value > 0:
+            if norm == "sup" and case.path_value > 0.01 * case.constants[norm]:
                 label = "coding network: at least this, by an escape path"
                 place = sorted(table["width"].unique()).index(case.target.dim)
                 style = {"marker": "^", "ms": 8, "mfc": "white", "mec": "black", "ls": "", "zorder": 8}

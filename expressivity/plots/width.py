@@ -84,7 +84,7 @@ def error_against_width(
 
     _draw_floors(ax, [lower[w] for w in widths if w in lower], place)
     _draw_seeds(ax, rows[rows["error"].notna()], place)
-    _draw_ceilings(ax, upper, place)
+    _draw_ceilings(ax, upper, place, _names(ceilings, upper))
     if constant is not None:
         ax.axhline(constant, color="0.45", lw=1.0, ls=":", gid="constant", label="best constant", zorder=1)
     _finish(ax, rows, norm, widths, place)
@@ -130,9 +130,14 @@ def _draw_floors(ax: "Axes", levels: list[Level], place: dict[int, int]) -> None
         ax.fill_between(x, 0, level.value, color=_FLOOR, alpha=0.1, lw=0, zorder=0)
 
 
-def _draw_ceilings(ax: "Axes", levels: list[Level], place: dict[int, int]) -> None:
+def _names(given: Any, levels: list[Level]) -> list[str]:
+    """The names that letters stand for: those of a whole table, so that all norms have the same letters."""
+    labels = given["label"] if hasattr(given, "columns") and "label" in given.columns else [v.label for v in levels]
+    return list(dict.fromkeys(str(label) for label in labels if label))
+
+
+def _draw_ceilings(ax: "Axes", levels: list[Level], place: dict[int, int], names: list[str]) -> None:
     """Dashes at each width; a letter leads to the name in the legend."""
-    names = list(dict.fromkeys(level.label for level in levels if level.label))
     shown: set[str] = set()
     for level in levels:
         x = place[level.width] + np.array([-0.46, 0.46])
