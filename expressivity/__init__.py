@@ -55,6 +55,9 @@ from expressivity.relu.calculus import parallel as parallel
 from expressivity.relu.calculus import scale as scale
 from expressivity.relu.calculus import stack as stack
 from expressivity.relu.evaluate import evaluate as evaluate
+from expressivity.relu.interchange import from_sklearn as from_sklearn
+from expressivity.relu.interchange import from_torch as from_torch
+from expressivity.relu.interchange import to_onnx as to_onnx
 from expressivity.relu.network import ReLUNetwork as ReLUNetwork
 
 # sweeps over widths
