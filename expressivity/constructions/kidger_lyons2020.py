@@ -46,7 +46,7 @@ def cut_off(network: ReLUNetwork, *, half_width: float, ramp: float, floor: floa
     Args:
         network: g, with one hidden layer.
         half_width: R.
-        ramp: $\delta$, at most R.
+        ramp: $\delta$, at most R and at least $2^{-40} R$.
         floor: $c_- \le 0$, for every output.
         ceiling: $c_+ \ge 0$.
 
@@ -65,6 +65,8 @@ def cut_off(network: ReLUNetwork, *, half_width: float, ramp: float, floor: floa
     big, ramp = positive_number(half_width, "The half-width"), positive_number(ramp, "The ramp")
     if ramp > big:
         raise ValueError(f"The ramp {ramp} is wider than the half-width {big}.")
+    if ramp < big * 2.0**-40:
+        raise ValueError(f"The ramp {ramp} is below 2^-40 of the half-width {big}; float64 cannot carry such slopes.")
     if not (np.isfinite(floor) and np.isfinite(ceiling) and floor <= 0 <= ceiling):
         raise ValueError(f"The cut-off keeps 0 between floor and ceiling; got floor={floor} and ceiling={ceiling}.")
     *hidden, (last, constant) = narrow(network, half_width=big).layers

@@ -4,6 +4,7 @@ The paper states Theorem 1 without an explicit network or rate. Here is one with
 pyramids over boxes, computed one after the other with n registers for the point, two for the sum, two for the pyramid.
 """
 
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -19,6 +20,7 @@ from expressivity.targets import Target
 
 _LARGEST_NETWORK = 1 << 28
 _PAIRWISE = 8192
+_STEEPEST = 1 << 40
 
 
 def step_network(
@@ -45,8 +47,8 @@ def step_network(
 
     Raises:
         TypeError: If `ramp` or `half_width` is no number.
-        ValueError: If shapes do not fit, a box is empty or sticks out of $[-N, N]^n$, the ramp is not positive or wider
-            than half a side, or the network would have more than 2^28 weights.
+        ValueError: If shapes do not fit, a box is empty or sticks out of $[-N, N]^n$, the ramp is not positive, wider
+            than half a side or below $2^{-40} N$, or the network would have more than 2^28 weights.
 
     Source: lu2017, Theorem 1.
 
@@ -187,13 +189,16 @@ def wide_target(n: int, k: int, key: Any) -> ReLUNetwork:
     if isinstance(key, int | np.integer):
         key = jax.random.key(int(key))
     sizes = (n, 2 * k * k, 2 * k * k, 1)
-    layers = []
-    for number in range(3):
-        weight_key, bias_key = jax.random.split(jax.random.fold_in(key, number))
-        shape = (sizes[number + 1], sizes[number])
-        weight = jax.random.normal(weight_key, shape, dtype="float32")
-        bias = jax.random.uniform(bias_key, shape[:1], dtype="float32", minval=-1.0, maxval=1.0)
-        layers.append((np.asarray(weight, dtype=np.float64), np.asarray(bias, dtype=np.float64)))
+    weight_key, bias_key = jax.random.split(key)
+    count = sum(a * b for a, b in pairwise(sizes))
+    weights = np.asarray(jax.random.normal(weight_key, (count,), dtype="float32"), dtype=np.float64)
+    biases = jax.random.uniform(bias_key, (sum(sizes[1:]),), dtype="float32", minval=-1.0, maxval=1.0)
+    biases = np.asarray(biases, dtype=np.float64)
+    layers, w, b = [], 0, 0
+    for inputs, outputs in pairwise(sizes):
+        block = weights[w : w + inputs * outputs].reshape(outputs, inputs)
+        layers.append((block, biases[b : b + outputs]))
+        w, b = w + inputs * outputs, b + outputs
     return ReLUNetwork.from_layers(layers)
 
 
@@ -254,6 +259,11 @@ def _steps(
         raise ValueError(
             f"All boxes lie in [-{big}, {big}]^{n}, the cube of the half-width; one reaches from {lower.min()} to "
             f"{upper.max()}. Give a larger half_width."
+        )
+    if big / ramp > _STEEPEST:
+        raise ValueError(
+            f"The ramp {ramp} is below 2^-40 of the half-width {big}; float64 cannot carry such slopes. Take a wider "
+            "ramp."
         )
     sums = 2 if offset is None else 1
     width, a, b = n + sums + 2, n + sums, n + sums + 1

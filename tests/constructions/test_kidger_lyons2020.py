@@ -61,5 +61,7 @@ def test_bad_requests():
         register_model(net, half_width=math.nan)
     with pytest.raises(ValueError, match=r"2\.0 is wider than the half-width 1\.0"):
         cut_off(net, half_width=1.0, ramp=2.0, floor=-1.0, ceiling=1.0)
+    with pytest.raises(ValueError, match="1e-15 is below"):
+        cut_off(net, half_width=1.0, ramp=1e-15, floor=-1.0, ceiling=1.0)
     with pytest.raises(ValueError, match=r"floor=0\.5"):
         cut_off(net, half_width=1.0, ramp=0.5, floor=0.5, ceiling=1.0)
