@@ -40,7 +40,7 @@ class EldanShamir(AbstractMeasure):
     >>> import expressivity as ex
     >>> measure = ex.EldanShamir(2)
     >>> round(measure.radial_sf(10.0), 12), round(measure.radial_ppf(0.5), 12)
-    (0.01801212003, 0.473982649911)
+    (0.018012120031, 0.473982649911)
     """
 
     dim: int = eqx.field(static=True, converter=checked_dim)
@@ -134,7 +134,8 @@ class EldanShamir(AbstractMeasure):
         return r[:, None] * g / np.linalg.norm(g, axis=1, keepdims=True)
 
     def density(self, x: Any) -> Float[np.ndarray, "..."]:
-        return np.asarray(law.phi(self.dim, np.linalg.norm(checked_points(x, self.dim), axis=-1))) ** 2
+        r = np.linalg.norm(checked_points(x, self.dim), axis=-1)
+        return np.asarray(np.square(law.phi(self.dim, r)))
 
     def contains(self, x: Any) -> np.ndarray:
         return np.all(np.isfinite(checked_points(x, self.dim)), axis=-1)

@@ -78,14 +78,28 @@ def _pdf_and_slope(dim: int, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def invert(xp: Any, coefficients: Any, u: Any) -> Any:
-    """s in [0, 1] with c_1 s + ... + c_5 s^5 = u, by bisection (the density may vanish inside a cell)."""
+    """s in [0, 1] with c_1 s + ... + c_5 s^5 = u, by bisection (the density may vanish inside a cell).
+
+    Args:
+        xp: `numpy` or `jax.numpy`.
+        coefficients: c_1, ..., c_5, each of the shape of u.
+        u: Numbers in [0, 1].
+    """
     c1, c2, c3, c4, c5 = coefficients
-    low, step = xp.zeros_like(u), 0.5
-    for _ in range(26 if u.dtype == np.float32 else 50):
+
+    def halve(_: Any, state: Any) -> Any:
+        low, step = state
         s = low + step
         value = s * (c1 + s * (c2 + s * (c3 + s * (c4 + s * c5))))
-        low, step = xp.where(value < u, s, low), step / 2
-    return low + step
+        return xp.where(value < u, s, low), step / 2
+
+    count, state = 26 if u.dtype == np.float32 else 50, (xp.zeros_like(u), xp.full_like(u, 0.5))
+    if xp is jnp:
+        low, step = jax.lax.fori_loop(0, count, halve, state)
+        return low + step
+    for number in range(count):
+        state = halve(number, state)
+    return state[0] + state[1]
 
 
 def sample_cells(table: Cells, key: Array, count: int) -> Array:

@@ -54,7 +54,7 @@ def rank(function: Callable[[Any], Any], d: int, directions: float) -> Certifica
     covered = sum(a * min(1.0, r / n) for a, n in zip(energies, dims[:-1], strict=True))
     rest = max(0.0, norm - float(energies.sum())) * min(1.0, r / dims[-1])
     return Certificate(
-        max(0.0, norm - covered - rest - error),
+        max(0.0, float(norm - covered - rest - error)),
         "L2 squared",
         NetworkClass(first_width=r, hidden_layers=1),
         theorems.find("expressivity", "rank certificate"),
