@@ -202,6 +202,14 @@ _TABLE: tuple[Theorem, ...] = (
     ),
     _record(
         _HERE,
+        "rotations",
+        "certificates",
+        True,
+        """On a ball the distance of a Lipschitz function to the functions constant along v is Lipschitz in v; its
+        least value on a covering of the directions, less the covering angle's share, bounds it for all directions.""",
+    ),
+    _record(
+        _HERE,
         "isotonic ridge",
         "certificates",
         True,

@@ -218,7 +218,7 @@ def _chunks(count: int) -> Iterator[tuple[int, int]]:
 
 
 def spread(values: Float[np.ndarray, "fibres nodes"], rule: Fibres, norm: str) -> float:
-    r"""Distance to functions constant on fibres: L2 squared $E\operatorname{Var}(f|s)$, L1 $E|f - \mathrm{med}(f|s)|$."""
+    r"""Distance to functions constant on fibres: squared $E\operatorname{Var}(f|s)$ in L2, $E|f - \mathrm{med}|$ in L1."""
     if norm == "L2":
         mean = (rule.inner * values).sum(1, keepdims=True)
         return float(rule.outer @ (rule.inner * (values - mean) ** 2).sum(1))

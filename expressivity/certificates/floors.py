@@ -7,6 +7,7 @@ from collections.abc import Callable
 from expressivity.certificates.base import Certificate, NetworkClass
 from expressivity.certificates.bottlenecks import bottleneck
 from expressivity.certificates.constant_directions import checked_width, first_layer
+from expressivity.certificates.line_pieces import pieces_floor
 from expressivity.certificates.moments import ball_packing, moment
 from expressivity.certificates.monotone_ridges import isotonic
 from expressivity.measures import Ball, Box
@@ -22,7 +23,8 @@ def floor(target: Target, width: int, hidden_layers: int | None = None, norm: st
     r"""The best proved lower bound of the error of every network of a width, of any or of limited depth.
 
     The largest of the certificates that apply: constant directions (width < n), the isotonic bound (width 1), the
-    bottleneck (sup norm, width <= n, n >= 2), and those in weaker norms, since $\|g\|_1 \le \|g\|_2 \le \|g\|_{\sup}$
+    bottleneck (sup norm, width <= n, n >= 2), pieces on lines (a given number of hidden layers; L2 and sup), and those
+    in weaker norms, since $\|g\|_1 \le \|g\|_2 \le \|g\|_{\sup}$
     under a probability measure. Its `theorem` says which it is. Where none applies the value is 0, and `assumptions`
     say why. Results are kept, so that repeated questions about one target cost nothing.
 
@@ -66,14 +68,14 @@ def _floor(target: Target, width: int, hidden_layers: int | None, norm: str) -> 
         return Certificate(0.0, norm, against, _NOTHING, (reason,))
     found: list[Certificate] = []
     for weaker in NORMS[: NORMS.index(norm) + 1]:
-        found += [_in_norm(certificate, norm) for certificate in _candidates(target, width, weaker)]
+        found += [_in_norm(certificate, norm) for certificate in _candidates(target, width, hidden_layers, weaker)]
     best = max(found, key=lambda certificate: certificate.value, default=None)
     if best is not None and best.value > 0:
         return best
     return Certificate(0.0, norm, against, _NOTHING, (_why_nothing(target.dim, width, norm, bool(found)),))
 
 
-def _candidates(target: Target, width: int, norm: str) -> list[Certificate]:
+def _candidates(target: Target, width: int, hidden_layers: int | None, norm: str) -> list[Certificate]:
     """The certificates for this norm itself."""
     n = target.dim
     tries: list[Callable[[], Certificate]] = []
@@ -85,6 +87,8 @@ def _candidates(target: Target, width: int, norm: str) -> list[Certificate]:
         tries.append(lambda: isotonic(target, norm))
     if norm == "sup" and n >= 2 and width <= n:
         tries.append(lambda: bottleneck(target, _RESOLUTIONS.get(n, 201)))
+    if hidden_layers is not None and norm != "L1":
+        tries.append(lambda: pieces_floor(target, (width,) * hidden_layers, norm))
     found = []
     for attempt in tries:
         try:
@@ -104,9 +108,11 @@ def _in_norm(certificate: Certificate, norm: str) -> Certificate:
 
 def _why_nothing(n: int, width: int, norm: str, tried: bool) -> str:
     if width > n:
-        return f"no floor: width {width} > n = {n} approximates every continuous function in the sup norm"
+        return (
+            f"no floor: networks of width {width} > n = {n} approximate every continuous function, given enough layers"
+        )
     if width == n and n >= 2 and norm != "sup":
-        return f"no floor: width n = {n} is dense in {norm} on compact domains, and no limit on depth was used"
+        return f"no floor: networks of width n = {n} are dense in {norm} on compact domains, given enough layers"
     if tried:
         return "no floor: every certificate that applies gave 0; some network of this width may represent the target"
     return f"no floor: no certificate covers width {width} in {norm} for dimension {n}"

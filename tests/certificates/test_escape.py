@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import expressivity as ex
-from expressivity.certificates.escape import escape_path, path
+from expressivity.certificates.escape import best_path, escape_path, path
 from expressivity.relu.gadgets import random_network
 
 DIAGONAL = ex.ReLUNetwork.from_layers([(np.eye(2), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))])
@@ -83,3 +83,15 @@ def test_refusals(call, message):
     with pytest.raises(ValueError, match=r".+") as caught:
         call()
     assert message in str(caught.value)
+
+
+def test_the_best_of_many_starts():
+    target = ex.targets.cosine_norm(ex.Ball(2))
+    for seed in range(3):
+        net = random_network(2, (2, 2), seed)
+        best = best_path(net, target).value
+        starts = [[0.0, 0.0], [0.3, 0.1]]
+        assert best >= path(net, target, starts[0]).value == pytest.approx(1.0, abs=1e-3)  # radius 1/2 by points
+        assert best_path(net, target, starts).value >= path(net, target, starts[1]).value
+    with pytest.raises(ValueError, match=r"\(0, 2\)"):
+        best_path(DIAGONAL, target, np.zeros((0, 2)))
