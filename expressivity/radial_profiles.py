@@ -89,7 +89,7 @@ class Profile:
             return xp.interp(z, self.knots, self.values, left=0.0, right=0.0)
         if self.kind == "radius":
             positive = z > 0
-            r = xp.where(positive, xp.sqrt(xp.where(positive, z, 1.0)), 0.0)
+            r = xp.where(positive, xp.sqrt(xp.where(positive, z, 1.0)), z)
             return xp.interp(r, np.sqrt(self.knots), self.values, left=0.0, right=0.0)
         index = xp.searchsorted(xp.asarray(self.knots), z, side="right") - 1
         index = xp.where(z == self.knots[-1], len(self.values) - 1, index)

@@ -312,7 +312,7 @@ def test_montufar_lower(row):
 
 @rows("serra_lower")
 def test_serra_lower(row):
-    check(certificates.serra_lower(row["arguments"]["input_dim"], tuple(row["arguments"]["widths"])), row)
+    check(montufar2014.serra_lower(row["arguments"]["input_dim"], tuple(row["arguments"]["widths"])), row)
 
 
 @rows("zonotope_regions")

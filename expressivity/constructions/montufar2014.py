@@ -4,6 +4,9 @@ r"""Montufar, Pascanu, Cho and Bengio (2014): folding maps, whose pieces multipl
 the best choice of weights; a network at hand usually has far fewer pieces.
 """
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 
 from expressivity.relu.network import ReLUNetwork
@@ -52,6 +55,25 @@ def zigzag(width: int, layers: int) -> ReLUNetwork:
     output = np.where(i == 0, -3 * s, np.where(i % 2 == 1, 2 * s, -2 * s))
     sign = np.where(i == 2, -1.0, 1.0)
     return _iterated(sign, -sign * t, output, -output[2] * t[2], _whole(layers, "layers", 1))
+
+
+def serra_lower(input_dim: int, widths: Sequence[int]) -> int:
+    r"""$\prod_{l<L}(\lfloor n_l/n_0\rfloor + 1)^{n_0} \sum_{j \le n_0} \binom{n_L}{j}$: zigzags in each input.
+
+    A lower bound of the largest number of linear regions for hidden widths $n_l \ge 3n_0$ (serra2018, Theorem 6).
+
+    Raises:
+        ValueError: If a width is below 3 n_0, or there is none.
+
+    >>> serra_lower(2, (6, 6))
+    352
+    """
+    n = _whole(input_dim, "input_dim", 1)
+    sizes = [_whole(w, "a width", 3 * n) for w in widths]
+    if not sizes:
+        raise ValueError(f"A network has at least one hidden layer; got widths={widths}.")
+    last = sum(math.comb(sizes[-1], j) for j in range(n + 1))
+    return math.prod((w // n + 1) ** n for w in sizes[:-1]) * last
 
 
 def _iterated(weight: np.ndarray, bias: np.ndarray, output: np.ndarray, offset: float, layers: int) -> ReLUNetwork:
