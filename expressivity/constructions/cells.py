@@ -86,6 +86,18 @@ def positive_number(value: object, what: str) -> float:
     return number
 
 
+def real_array(values: object, what: str) -> np.ndarray:
+    """`values` as a float64 array.
+
+    Raises:
+        TypeError: If they are no array of real numbers.
+    """
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"{what} are an array of real numbers, not {values!r}.") from None
+
+
 def cells_of(target: Target, per_axis: int, cube: tuple[np.ndarray, np.ndarray] | None = None) -> Cells:
     r"""The grid with `per_axis` cells an axis over the bounding box of the target's domain, or over another `cube`.
 

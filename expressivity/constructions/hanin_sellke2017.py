@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from expressivity import theorems
 from expressivity.constructions.base import Construction
-from expressivity.constructions.cells import compact_domain, positive_number
+from expressivity.constructions.cells import compact_domain, positive_number, real_array
 from expressivity.constructions.sphere_covering import circle_count, covering, covering_count
 from expressivity.measures import Ball, Points
 from expressivity.relu.network import ReLUNetwork
@@ -32,11 +32,11 @@ def string_network(slopes: Any, offsets: Any, signs: Any, *, half_width: float) 
     Args:
         slopes: The $a_i$, shape (N, n).
         offsets: The $b_i$, shape (N,).
-        signs: $s_2, \dots, s_N$, shape (N - 1,), each +1 or -1.
+        signs: $s_2, \dots, s_N$, shape (N - 1,), each +1 or -1; `None` for a maximum.
         half_width: R; every coordinate of a point has to be at least -R.
 
     Raises:
-        TypeError: If `half_width` is no number.
+        TypeError: If an argument is no number or array of numbers.
         ValueError: If shapes do not fit, a number is not finite, or a sign is neither +1 nor -1.
 
     >>> net = string_network([[1.0], [-1.0], [0.0]], [0.0, 0.0, 0.5], [1, -1], half_width=1.0)  # min(|x|, 1/2)
@@ -76,7 +76,7 @@ def max_affine(slopes: Any, offsets: Any, *, half_width: float) -> ReLUNetwork:
     >>> net.width, net.hidden_layers, float(net([-0.25])[0])
     (2, 1, 0.25)
     """
-    return string_network(slopes, offsets, np.ones(max(0, len(np.atleast_1d(offsets)) - 1)), half_width=half_width)
+    return string_network(slopes, offsets, None, half_width=half_width)
 
 
 def max_affine_difference(
@@ -239,13 +239,13 @@ def _shells(n: int, outer: float, mesh: float) -> list[tuple[float, float, float
 
 
 def _string(slopes: Any, offsets: Any, signs: Any) -> String:
-    slopes, offsets = np.asarray(slopes, dtype=np.float64), np.asarray(offsets, dtype=np.float64)
+    slopes, offsets = real_array(slopes, "Slopes"), real_array(offsets, "Offsets")
     if slopes.ndim != 2 or 0 in slopes.shape or offsets.shape != slopes.shape[:1]:
         raise ValueError(
             f"N >= 1 affine functions have slopes of shape (N, n) and offsets of shape (N,); got {slopes.shape} and "
             f"{offsets.shape}."
         )
-    signs = np.ones(len(slopes) - 1) if signs is None else np.asarray(signs, dtype=np.float64)
+    signs = np.ones(len(slopes) - 1) if signs is None else real_array(signs, "Signs")
     if signs.shape != (len(slopes) - 1,):
         raise ValueError(f"A string of {len(slopes)} pieces has {len(slopes) - 1} signs; got shape {signs.shape}.")
     if not (np.all(np.isfinite(slopes)) and np.all(np.isfinite(offsets))):

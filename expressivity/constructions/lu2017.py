@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from expressivity import theorems
 from expressivity.constructions.base import Construction
-from expressivity.constructions.cells import cells_of, positive_number, whole_number
+from expressivity.constructions.cells import cells_of, positive_number, real_array, whole_number
 from expressivity.measures import Points
 from expressivity.relu.network import ReLUNetwork
 from expressivity.targets import Target
@@ -46,7 +46,7 @@ def step_network(
         pipelined: Whether to use the shallower network.
 
     Raises:
-        TypeError: If `ramp` or `half_width` is no number.
+        TypeError: If an argument is no number or array of numbers.
         ValueError: If shapes do not fit, a box is empty or sticks out of $[-N, N]^n$, the ramp is not positive, wider
             than half a side or below $2^{-40} N$, or the network would have more than 2^28 weights.
 
@@ -95,13 +95,13 @@ def bump_integral(sides: Any, ramp: float) -> float:
         ramp: $\delta$, at most half of the shortest side.
 
     Raises:
-        TypeError: If `ramp` is no number.
+        TypeError: If an argument is no number.
         ValueError: If there is no side, a side is not positive, or the ramp is not positive or too wide.
 
     >>> bump_integral([1.0], 0.25)
     0.75
     """
-    sides = np.asarray(sides, dtype=np.float64)
+    sides = real_array(sides, "Sides")
     if sides.ndim != 1 or not sides.size or not np.all(np.isfinite(sides)) or not np.all(sides > 0):
         raise ValueError(f"A box has positive sides, given as a list of numbers; got {sides.tolist()}.")
     return float(_bump_integrals(sides[None], _checked_ramp(ramp, sides))[0])
@@ -175,7 +175,7 @@ def wide_target(n: int, k: int, key: Any) -> ReLUNetwork:
         key: A JAX key (`jax.random.key(0)`), or a seed. The same key gives the same network in either precision.
 
     Raises:
-        TypeError: If `n` or `k` is no whole number.
+        TypeError: If `n` or `k` is no whole number, or `key` neither a key nor a seed.
         ValueError: If `n` or `k` is below 1.
 
     Source: lu2017, Theorem 4.
@@ -188,6 +188,8 @@ def wide_target(n: int, k: int, key: Any) -> ReLUNetwork:
     n, k = whole_number(n, "The input dimension"), whole_number(k, "The number k of a wide target")
     if isinstance(key, int | np.integer):
         key = jax.random.key(int(key))
+    if not isinstance(key, jax.Array):
+        raise TypeError(f"The key of a wide target is a JAX key such as jax.random.key(0), or a seed; not {key!r}.")
     sizes = (n, 2 * k * k, 2 * k * k, 1)
     weight_key, bias_key = jax.random.split(key)
     count = sum(a * b for a, b in pairwise(sizes))
@@ -203,7 +205,8 @@ def wide_target(n: int, k: int, key: Any) -> ReLUNetwork:
 
 
 def _boxes(lower: Any, upper: Any, heights: Any) -> tuple[Points, Points, Float[np.ndarray, " boxes"]]:
-    lower, upper, heights = (np.asarray(values, dtype=np.float64) for values in (lower, upper, heights))
+    lower, upper = real_array(lower, "Lower corners"), real_array(upper, "Upper corners")
+    heights = real_array(heights, "Heights")
     if lower.ndim != 2 or 0 in lower.shape or lower.shape != upper.shape or heights.shape != lower.shape[:1]:
         raise ValueError(
             f"M >= 1 boxes have corners of shape (M, n) and heights of shape (M,); got {lower.shape}, {upper.shape} "

@@ -344,5 +344,9 @@ def test_bad_requests():
         lu2017.bump_integral([1.0, 0.25], 0.2)
     with pytest.raises(ValueError, match="positive sides"):
         lu2017.bump_integral([1.0, -1.0], 0.2)
+    with pytest.raises(TypeError, match="'a box'"):
+        lu2017.step_network("a box", [[1.0]], [1.0], ramp=0.1, half_width=1.0)
+    with pytest.raises(TypeError, match="not None"):
+        lu2017.wide_target(2, 3, None)
     with pytest.raises(ValueError, match="at least 1, not 0"):
         lu2017.wide_target(2, 0, jax.random.key(0))
