@@ -16,6 +16,8 @@ from expressivity.relu.program import program
 from expressivity.relu.rounding import rounding_bound
 
 _DEEP = 64
+# bytes of registers in a chunk, from measured times per point
+_SHALLOW, _DEEP_ROW, _DEEP_MATRIX = 1 << 18, 1 << 15, 3 << 15
 _warm: set[Any] = set()
 
 
@@ -53,17 +55,17 @@ def evaluate(
     if net is not network and dtype == np.float32 and len(points):
         _refuse_coarse(network, points)
     found = program(net, dtype, sparse)
-    deep = net.depth > _DEEP
     outputs = np.empty((len(points), net.output_dim), dtype)
     with jax.enable_x64(dtype == np.float64):
         steps = jax.tree.map(jnp.asarray, found.steps)
-    sizes = max(net.width, net.input_dim, net.output_dim) * dtype.itemsize
+    column = max(net.width, net.input_dim, net.output_dim) * dtype.itemsize
+    cache = _SHALLOW if net.depth <= _DEEP else _DEEP_ROW if found.one_row else _DEEP_MATRIX
 
     def run(part: slice, columns: np.ndarray) -> None:
         outputs[part] = np.asarray(_run(steps, columns)).T[: part.stop - part.start]
 
     key = (tuple(leaf.shape for leaf in jax.tree.leaves(steps)), str(dtype))
-    _in_lanes(run, points, _chunk(chunk, len(points), sizes, deep), dtype, key)
+    _in_lanes(run, points, _chunk(chunk, len(points), column, cache), dtype, key)
     return outputs
 
 
@@ -104,14 +106,15 @@ def evaluate_many(
     steps = tuple((np.asarray(block.weight, dtype), np.asarray(block.bias, dtype)) for block in networks.blocks)
     with jax.enable_x64(dtype == np.float64):
         steps = jax.tree.map(jnp.asarray, steps)
-    sizes = max(networks.width, networks.input_dim, networks.output_dim) * dtype.itemsize
+    column = max(networks.width, networks.input_dim, networks.output_dim) * dtype.itemsize
+    cache = _SHALLOW if networks.depth <= _DEEP else _DEEP_MATRIX
 
     def run(part: slice, columns: np.ndarray) -> None:
         values = np.asarray(_run_many(steps, columns))
         outputs[:, part] = values.transpose(0, 2, 1)[:, : part.stop - part.start]
 
     key = ("many", tuple(shapes), str(dtype))
-    _in_lanes(run, points, _chunk(chunk, len(points), sizes, networks.depth > _DEEP), dtype, key)
+    _in_lanes(run, points, _chunk(chunk, len(points), column, cache), dtype, key)
     return outputs
 
 
@@ -184,29 +187,24 @@ def _lanes() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _chunk(chunk: int | None, count: int, column: int, deep: bool) -> int:
-    """Points a chunk: `chunk` itself, or so many that the registers (`column` bytes a point) stay in the cache.
+def _chunk(chunk: int | None, count: int, column: int, cache: int) -> int:
+    """Points a chunk: `chunk` itself, or so many that registers of `column` bytes a point fill `cache` bytes.
 
-    Sizes are rounded up to an eighth of a power of two, so that few programs are compiled.
+    Sizes are rounded up to a 16th of a power of two, so that few programs are compiled.
     """
     if chunk is not None:
         if isinstance(chunk, bool) or not isinstance(chunk, int | np.integer) or chunk < 1:
             raise ValueError(f"A chunk holds at least one point; got chunk={chunk!r}.")
         return int(chunk)
-    if jax.default_backend() != "cpu":
-        limit = max(1024, (1 << 28) // column)
-    elif deep:
-        limit = min(4096, max(256, (1 << 16) // column))
-    else:
-        limit = min(4096, max(256, (1 << 18) // column))
+    cpu = jax.default_backend() == "cpu"
+    limit = min(4096, max(256, cache // column)) if cpu else max(1024, (1 << 28) // column)
     parts = math.ceil(count / limit)
     if parts > 8:
         return limit
-    lanes = _lanes()
-    if deep and (parts > 1 or count >= 64 * lanes):
-        parts = lanes * math.ceil(parts / lanes)
+    if parts > 1 or (cache != _SHALLOW and count >= 64 * _lanes()):
+        parts = _lanes() * math.ceil(parts / _lanes())
     size = max(1, math.ceil(count / max(1, parts)))
-    unit = max(1, (1 << size.bit_length() - 1) // 8)
+    unit = max(1, (1 << size.bit_length() - 1) // 16)
     return unit * math.ceil(size / unit)
 
 

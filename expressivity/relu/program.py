@@ -23,6 +23,8 @@ from expressivity.relu.network import ReLUNetwork
 SHORTEST = 16
 """Blocks below this number of layers are not searched for kept rows."""
 
+_ROWS = {0: 0.0, 1: 1.0, 2: 1.9, 3: 2.4}
+
 Dense = tuple[np.ndarray, np.ndarray]
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -37,6 +39,12 @@ class Program:
     """
 
     steps: tuple[Dense | Rows, ...]
+
+    @property
+    def one_row(self) -> bool:
+        """Whether the longest step writes one row at a time."""
+        longest = max(self.steps, key=lambda step: len(step[0]))
+        return len(longest) == 3 and longest[0].shape[1] == 1
 
     @property
     def row_updates(self) -> int:
@@ -73,10 +81,8 @@ def _cheapest(weight: np.ndarray, bias: np.ndarray, read_later: np.ndarray) -> D
     counts = changed.sum(1)
     most = int(counts.max(initial=0))
     # measured times of a step in units of a single row
-    dense, rows = layers * max(1.0, 0.66 * width), layers * (1 + 0.9 * (most - 1))
-    if most > 3 or rows >= dense:
-        rows = np.inf
-    order = _order(weight, changed, counts) if counts.sum() < 2 * min(dense, rows) else None
+    dense, rows = layers * max(1.0, 0.66 * width), layers * _ROWS.get(most, np.inf)
+    order = _order(weight, changed, counts) if counts.sum() <= 2 * min(dense, rows) else None
     if order is not None:
         found = _serial(weight, bias, order, read_later)
         if len(found[0]) <= min(dense, rows):
