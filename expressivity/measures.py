@@ -92,6 +92,7 @@ class AbstractDomain(AbstractMeasure):
 
 
 def checked_dim(dim: int) -> int:
+    """The dimension as an int, refused with a sentence if it is no whole number of at least 1."""
     if isinstance(dim, bool) or not hasattr(dim, "__index__"):
         raise TypeError(f"A dimension is a whole number, not {dim!r}.")
     if dim < 1:
@@ -100,6 +101,7 @@ def checked_dim(dim: int) -> int:
 
 
 def checked_points(x: Any, dim: int) -> np.ndarray:
+    """The points in float64, refused if their last axis is not `dim` long."""
     x = np.asarray(x, dtype=np.float64)
     if x.shape[-1:] != (dim,):
         raise ValueError(f"Points of this measure have shape (..., {dim}); got {x.shape}.")
@@ -121,6 +123,7 @@ def _product_rule(axes: list[tuple[np.ndarray, np.ndarray]]) -> Rule:
 
 
 def checked_order(order: int) -> int:
+    """The order as an int, refused below 1."""
     if order < 1:
         raise ValueError(f"A quadrature rule needs at least 1 point an axis, not {order}.")
     return int(order)

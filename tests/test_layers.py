@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "expressivity"
 
 FLOORS = (
-    ("depth_theorems", "theorems", "width"),
+    ("depth_theorems", "theorems", "tracing", "width"),
     ("relu",),
     ("measures", "radial_law", "radial_measures", "radial_profiles", "radial_sampling", "targets", "norms"),
     ("constructions", "certificates"),

@@ -106,6 +106,11 @@ def to_onnx(network: ReLUNetwork, path: str | os.PathLike[str], dtype: Any = np.
         TypeError: If `network` is not a `ReLUNetwork`.
         ValueError: If `dtype` is another one, a weight overflows in it, or the file would exceed the two gigabytes that
             the format allows.
+
+    >>> import expressivity as ex
+    >>> to_onnx(ex.identity(1, depth=2), "net.onnx", dtype=np.float16)
+    Traceback (most recent call last):
+    ValueError: An ONNX file is written in float64 or float32, not in float16.
     """
     found = getattr(network, "network", network)
     if not isinstance(found, ReLUNetwork):

@@ -42,6 +42,13 @@ class SweepResult:
             error, half_width, fvu (the same in every norm), loss, parameters. A diverged network has no error.
         networks: By (family, width, hidden_layers, seed), as in the table's columns; diverged ones are missing.
         timings: A DataFrame, one row a cell: compile_seconds, run_seconds, and whether it was trained now.
+
+    >>> import expressivity as ex, tempfile
+    >>> sweep = ex.Sweep(ex.MLP(2), ["n"], ex.targets.norm_squared(ex.Ball(2)), 2, ex.Recipe(5, 16, 0.01))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     result = ex.run(sweep, folder, order=16)
+    >>> len(result.table), len(result.best()), result.network(width=2, seed=1).hidden_widths
+    (6, 3, (2, 2))
     """
 
     table: "pd.DataFrame"
