@@ -243,13 +243,13 @@ def _least_distance(target: Target, domain: AbstractDomain, m: int, norm: str) -
         off = 1e-4 * float(np.ptp(target.values(points)))
         value = max(0.0, 0.5 * oscillation(target, domain, span(v), bases, 17) - off)
         return value, (*notes, search, f"{off:.3g} is taken off for the search", *_sup_assumptions(target))
-    coarse = max(3, order_for(n, m, isinstance(domain, Box)) // 2)
+    coarse = max(3, order_for(n, m, isinstance(domain, Box)) // (3 if norm == "L1" and n > 2 else 2))
 
     def distance(vectors: np.ndarray) -> np.ndarray:
         rules = [fibres(domain, span(v), coarse, equal=norm == "L1") for v in vectors]
         return _spreads(target, rules, norm)
 
-    v, _ = directions.least(distance, n)
+    v, _ = directions.least(distance, n, tolerance=1e-7 if n == 2 else 1e-6)
     value, margin, orders = _quadratures(target, domain, span(v), norm)
     whole = spread_of_constant(target, domain, norm)
     margin += _SLACK[norm] * whole

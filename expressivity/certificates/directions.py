@@ -7,7 +7,7 @@ import numpy as np
 
 from expressivity.measures import sphere_points
 
-STARTS = {2: 96, 3: 160, 4: 240}
+STARTS = {2: 96, 3: 120, 4: 200}
 
 
 @functools.lru_cache(maxsize=16)

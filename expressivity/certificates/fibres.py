@@ -13,7 +13,6 @@ from expressivity.measures import AbstractDomain, AbstractMeasure, Ball, Box, sp
 from expressivity.targets import Target
 
 CHUNK = 1 << 18
-_TWO_SIDES = (np.array([[1.0], [-1.0]]), np.full(2, 0.5))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -81,12 +80,34 @@ def fibres(domain: AbstractDomain, basis: Float[np.ndarray, "n m"], order: int, 
     raise ValueError(f"On a box fibres of dimension 1 and n - 1 = {n - 1} are integrated, not of dimension {m}.")
 
 
+@functools.lru_cache(maxsize=64)
+def _gauss(order: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.polynomial.legendre.leggauss(order)
+
+
+@functools.lru_cache(maxsize=64)
+def _cube_rule(dim: int, order: int) -> tuple[np.ndarray, np.ndarray]:
+    nodes, weights = _gauss(order)
+    grid = np.stack(np.meshgrid(*[nodes] * dim, indexing="ij"), -1).reshape(-1, dim)
+    return grid, functools.reduce(np.multiply.outer, [weights] * dim).reshape(-1)
+
+
+@functools.lru_cache(maxsize=64)
+def _polar_rules(m: int, order: int) -> tuple[np.ndarray, ...]:
+    """Directions in R^m with weights, and radial nodes in [-1, 1] with weights."""
+    if m == 1:
+        directions, angular = np.array([[1.0], [-1.0]]), np.full(2, 0.5)
+    else:
+        directions, angular = sphere_rule(m, 3 * order if m == 2 else order + 1)
+    return directions, angular, *scipy.special.roots_jacobi(max(2, order // 2), 0.0, m - 1.0)
+
+
 def _line_rule(order: int, equal: bool) -> tuple[np.ndarray, np.ndarray]:
     """Nodes in [-1, 1] with weights that sum to 1."""
     if equal:
         count = 4 * order
         return (2 * np.arange(count) + 1) / count - 1, np.full(count, 1 / count)
-    nodes, weights = np.polynomial.legendre.leggauss(order)
+    nodes, weights = _gauss(order)
     return nodes, weights / weights.sum()
 
 
@@ -129,9 +150,7 @@ def _box_lines(domain: AbstractDomain, v: np.ndarray, order: int, equal: bool) -
     measure $|v_i|\,dz$ times their length.
     """
     n = len(v)
-    nodes, weights = np.polynomial.legendre.leggauss(order)
-    grid = np.stack(np.meshgrid(*[nodes] * (n - 1), indexing="ij"), -1).reshape(-1, n - 1)
-    product = functools.reduce(np.multiply.outer, [weights] * (n - 1)).reshape(-1)
+    grid, product = _cube_rule(n - 1, order)
     size, largest = np.abs(v), np.abs(v).max()
     sign = np.where(v < 0, -1.0, 1.0)
     starts, lengths, masses = [], [], []
@@ -171,12 +190,11 @@ def _box_hyperplanes(domain: AbstractDomain, basis: np.ndarray, order: int) -> F
     normal = complement(basis)[:, 0]
     corners = np.abs(np.unique(np.round(_signs(n) @ np.abs(normal), 12)))
     ends = np.unique(np.concatenate([-corners, corners]))
-    nodes, weights = np.polynomial.legendre.leggauss(order)
+    nodes, weights = _gauss(order)
     widths = np.diff(ends)
     levels = ((ends[:-1] + ends[1:])[:, None] / 2 + widths[:, None] / 2 * nodes).reshape(-1)
     across = (widths[:, None] / 2 * weights).reshape(-1)
-    directions, angular = sphere_rule(m, 3 * order if m == 2 else order + 1) if m > 1 else _TWO_SIDES
-    radial, radial_weights = scipy.special.roots_jacobi(max(2, order // 2), 0.0, m - 1.0)
+    directions, angular, radial, radial_weights = _polar_rules(m, order)
     feet = levels[:, None] / np.abs(normal).sum() * np.where(normal < 0, -1.0, 1.0)
     lines = directions @ basis.T
     with np.errstate(divide="ignore"):
@@ -218,7 +236,7 @@ def _chunks(count: int) -> Iterator[tuple[int, int]]:
 
 
 def spread(values: Float[np.ndarray, "fibres nodes"], rule: Fibres, norm: str) -> float:
-    r"""Distance to functions constant on fibres: squared $E\operatorname{Var}(f|s)$ in L2, $E|f - \mathrm{med}|$ in L1."""
+    r"""Distance to functions constant on fibres: $E\operatorname{Var}(f|s)$ (L2 squared), $E|f - \mathrm{med}|$ (L1)."""
     if norm == "L2":
         mean = (rule.inner * values).sum(1, keepdims=True)
         return float(rule.outer @ (rule.inner * (values - mean) ** 2).sum(1))

@@ -23,8 +23,8 @@ def rotation(target: Target, norm: str = "L2", directions: int | None = None) ->
     r"""A lower bound for every network whose first hidden layer has at most n - 1 units, on a ball, n = 2 or 3.
 
     With $d(v)$ the distance of f to the functions constant along v,
-    $|d(v) - d(v')| \le \mathrm{Lip}(f)\,\angle(v, v')\,\|\,|x|\,\|$, since a rotation R that takes v to v' moves x
-    by at most $\angle(v, v')\,|x|$ and keeps the ball. The value is the least d on a grid of directions that covers the half
+    $|d(v) - d(v')| \le \mathrm{Lip}(f)\,\angle(v, v')\,\|\,|x|\,\|$: a rotation that takes v to v' moves x by at most
+    $\angle(v, v')\,|x|$ and keeps the ball. The value is the least d on a grid of directions that covers the half
     sphere within an angle $\delta$, less $\mathrm{Lip}(f)\,\delta\,\|\,|x|\,\|$. No search is involved.
 
     Args:
