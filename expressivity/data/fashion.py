@@ -36,7 +36,7 @@ _LABELS_SHA256 = {
 
 
 def fashion_mnist(split: str = "train", root: str | os.PathLike[str] | None = None) -> ImageSet:
-    """Fashion-MNIST [`Xiao2017`], 28x28 grey: the extract in this package, or the full set below `root`.
+    """Fashion-MNIST (`xiao2017`), 28x28 grey: the extract in this package, or the full set below `root`.
 
     The extract is the first 100 training and the first 50 test images of each class. The full set has 60,000 and
     10,000 images; `root="debian"` finds it where the Debian package dataset-fashion-mnist puts it.

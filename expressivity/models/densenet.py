@@ -20,7 +20,7 @@ TWICE, BOTTLENECK, HALF = Width(2), Width(4), Width(0.5, rounding="floor")
 
 @dataclasses.dataclass(frozen=True)
 class DenseNet(ConvNet):
-    """DenseNet and DenseNet-BC [`Huang2017`].
+    """DenseNet and DenseNet-BC (`huang2017`).
 
     Layer l of a block computes H([x_0, .., x_{l-1}]) and adds `growth` channels: H is BN-ReLU-3x3, or with
     `bottleneck` BN-ReLU-1x1 to four times the growth, BN-ReLU-3x3. Between blocks: BN-ReLU-1x1 (to floor(m / 2) of m

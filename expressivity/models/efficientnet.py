@@ -47,7 +47,7 @@ def compound(
 
 @dataclasses.dataclass(frozen=True)
 class EfficientNet(ConvNet):
-    """EfficientNet-B0 .. B7 [`TanLe2019`]: inverted bottlenecks with a gate on the channels.
+    """EfficientNet-B0 .. B7 (`tan_le2019`): inverted bottlenecks with a gate on the channels.
 
     The bases of a width rule are the published channel counts of the variant (those of B0 times the variant's width, in
     multiples of 8), so `Width()` is the variant itself.

@@ -17,7 +17,7 @@ SHALLOW = BLOCKS[:6] + BLOCKS[11:]
 
 @dataclasses.dataclass(frozen=True)
 class MobileNet(ConvNet):
-    """MobileNet v1 [`Howard2017`]: a 3x3 stem of stride 2 and 13 pairs of depthwise 3x3 and pointwise 1x1.
+    """MobileNet v1 (`howard2017`): a 3x3 stem of stride 2 and 13 pairs of depthwise 3x3 and pointwise 1x1.
 
     The bases of a width rule are all channel counts, the stem's too: `Width(0.25)` is MobileNet 0.25. How a fractional
     count is rounded is a matter of the `Width`: `rounding="floor"` cuts, with `at_least=8` as TensorFlow's slim model,

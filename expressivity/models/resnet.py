@@ -21,7 +21,7 @@ BLOCKS = {
 
 @dataclasses.dataclass(frozen=True)
 class ImageNetResNet(ConvNet):
-    """ResNet-18, 34, 50, 101, 152 [`He2016`] with the stride in the 3x3 of a bottleneck.
+    """ResNet-18, 34, 50, 101, 152 (`he2016`) with the stride in the 3x3 of a bottleneck.
 
     At depth 18 and 34 the bases of a width rule are the channels of the four stages (WRN-18-2 is `Width(2)`); at 50 and
     above they are the inner 3x3 channels of each bottleneck alone (WRN-50-2 is `Width(2)`), the outer ones stay at
@@ -66,7 +66,7 @@ class ImageNetResNet(ConvNet):
 
 @dataclasses.dataclass(frozen=True)
 class SlimResNet(ConvNet):
-    """A ResNet in which every channel count scales, the stem's too: the slimmable ResNet [`Yu2019`].
+    """A ResNet in which every channel count scales, the stem's too: the slimmable ResNet (`yu2019`).
 
     Args:
         depth: 18, 34, 50, 101 or 152.

@@ -28,7 +28,7 @@ QUARTER, HALF, TWICE = Width(0.25, rounding="floor"), Width(0.5, rounding="floor
 
 @dataclasses.dataclass(frozen=True)
 class ShuffleNet(ConvNet):
-    """ShuffleNet v1 [`Zhang2018`] and v2 [`Ma2018`] for large images.
+    """ShuffleNet v1 (`zhang2018`) and v2 (`ma2018`) for large images.
 
     Version 1: the bases of a width rule are the channels of the three stages, which depend on `groups`, and of the stem
     (24). The counts must stay multiples of four times the groups (and of the groups); a `Width` with that divisor does.

@@ -17,7 +17,7 @@ from expressivity.width import Width
 
 
 def narrowed(family: ConvNet, model: Layers, state: Layers, width: WidthLike) -> tuple[Layers, Layers]:
-    """The (model, state) of a narrower width made of the first channels of every layer of a wider one [`Yu2019`].
+    """The (model, state) of a narrower width made of the first channels of every layer of a wider one (`yu2019`).
 
     Kernels, biases, scales, shifts and moments are cut to their leading part, the outputs of the last layer stay whole.
 

@@ -99,7 +99,7 @@ STEMS: dict[str, Stem] = {
 
 
 def pairing(kernel: np.ndarray) -> np.ndarray:
-    """For each filter the least cosine with another one of the layer [`Shang2016`]; -1 is an exact opposite.
+    """For each filter the least cosine with another one of the layer (`shang2016`); -1 is an exact opposite.
 
     Args:
         kernel: Of shape (height, width, inputs, filters), at least two filters.

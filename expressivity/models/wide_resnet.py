@@ -22,7 +22,7 @@ def _blocks(depth: int, per_block: int, extra: tuple[int, ...], what: str) -> in
 
 @dataclasses.dataclass(frozen=True)
 class WideResNet(ConvNet):
-    """WRN-d-k [`ZagoruykoKomodakis2016`]: a 3x3 stem, three groups of N pre-activation blocks, mean, dense layer.
+    """WRN-d-k (`zagoruyko_komodakis2016`): a 3x3 stem, three groups of N pre-activation blocks, mean, dense layer.
 
     The bases of a width rule are the channels 16, 32, 64 of the three groups, so `Width(8)` is WRN-d-8; the stem keeps
     16. A block is x + conv2(relu(bn2(conv1(relu(bn1 x))))); one that changes the channels is
@@ -107,7 +107,7 @@ class WideResNet(ConvNet):
 
 @dataclasses.dataclass(frozen=True)
 class CifarResNet(ConvNet):
-    """The ResNet-20 .. 1202 for small images [`He2016`]: 3x3 stem, three groups of N blocks, 16, 32, 64 channels.
+    """The ResNet-20 .. 1202 for small images (`he2016`): 3x3 stem, three groups of N blocks, 16, 32, 64 channels.
 
     A block is relu(bn2(conv2(relu(bn1(conv1 x)))) + shortcut(x)). The depth is 6 N + 2. The bases of a width rule are
     the channels of the three groups; the stem keeps 16.
