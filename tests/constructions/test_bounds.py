@@ -16,6 +16,15 @@ DOMAINS = [ex.Box(1), ex.Box(2), ex.Ball(2), ex.Ball(1, 0.5), ex.Box(2, 1.0, 1.5
 ORDERS = {1: 1000, 2: 64}
 
 
+def forward(network, points):
+    """The network layer by layer in NumPy, without compilation."""
+    h = np.asarray(points, dtype=np.float64)
+    *hidden, (weight, bias) = network.layers
+    for w, b in hidden:
+        h = np.maximum(h @ w.T + b, 0.0)
+    return h @ weight.T + bias
+
+
 def cones(domain, count, lipschitz, seed):
     """The largest function with this Lipschitz constant below given values at random points, turned upside down."""
     rng = np.random.default_rng(seed)
@@ -62,12 +71,12 @@ def test_no_function_breaks_the_bounds(domain, cells, part, lipschitz, count, se
         park2021.coding_network(target, levels=cells, radius=radius, ramp=min(part, 0.33) * 2 * radius / cells),
     ]
     for result in results:
-        outputs = ex.evaluate(result.network, rule.points)[:, 0]
+        outputs = forward(result.network, rule.points)[:, 0]
         for norm in ("L1", "L2"):
             value, half_width = rule.norms(outputs, norm)
             assert value - half_width <= result.bound(norm) * (1 + 1e-12)
     string = hanin_sellke2017.cap_string(target, mesh=domain.diameter / 2 * (0.15 + 0.6 * part))
-    value, _ = rule.norms(ex.evaluate(string.network, rule.points)[:, 0], "sup")
+    value, _ = rule.norms(forward(string.network, rule.points)[:, 0], "sup")
     assert value <= string.error_bound * (1 + 1e-12)
 
 

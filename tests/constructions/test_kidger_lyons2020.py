@@ -9,6 +9,15 @@ import expressivity as ex
 from expressivity.constructions.kidger_lyons2020 import cut_off, register_model
 
 
+def forward(network, points):
+    """The network layer by layer in NumPy, without compilation."""
+    h = np.asarray(points, dtype=np.float64)
+    *hidden, (weight, bias) = network.layers
+    for w, b in hidden:
+        h = np.maximum(h @ w.T + b, 0.0)
+    return h @ weight.T + bias
+
+
 def gaussian(seed, n, units, outputs):
     rng = np.random.default_rng(seed)
     return ex.ReLUNetwork.from_layers(
@@ -28,7 +37,7 @@ def test_register_model(n, units, outputs):
     thin = register_model(net, half_width=2.0)
     assert (thin.width, thin.hidden_layers) == (n + outputs + 1, units)
     points = np.random.default_rng(1).uniform(-2, 2, (2000, n))
-    np.testing.assert_allclose(ex.evaluate(thin, points), ex.evaluate(net, points), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(forward(thin, points), forward(net, points), rtol=0, atol=1e-12)
 
 
 @CASES
@@ -42,9 +51,9 @@ def test_cut_off(n, units, outputs, floor, ceiling):
     points = rng.uniform(-1.3, 1.3, (4000, n))
     points[:1500] = np.clip(points[:1500], -0.999, 0.999)
     trapezoid = np.clip((big - np.abs(points)) / ramp, 0, 1).min(1, keepdims=True)
-    g = ex.evaluate(net, points)
+    g = forward(net, points)
     expected = np.minimum(np.maximum(g, floor * trapezoid), ceiling * trapezoid)
-    np.testing.assert_allclose(ex.evaluate(cut, points), expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(forward(cut, points), expected, rtol=0, atol=1e-12)
     far = rng.uniform(-1, 1, (2000, n))
     axis = rng.integers(0, n, 2000)
     far[np.arange(2000), axis] = rng.choice([-1, 1], 2000) * 10 ** rng.uniform(0.001, 9, 2000)

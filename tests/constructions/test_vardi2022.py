@@ -15,6 +15,15 @@ from expressivity.constructions.vardi2022 import best_split, leading_bits, narro
 from expressivity.relu import exact
 
 
+def forward(network, points):
+    """The network layer by layer in NumPy, without compilation."""
+    h = np.asarray(points, dtype=np.float64)
+    *hidden, (weight, bias) = network.layers
+    for w, b in hidden:
+        h = np.maximum(h @ w.T + b, 0.0)
+    return h @ weight.T + bias
+
+
 def gaussian(rng, n, widths, outputs=1):
     sizes = [n, *widths, outputs]
     return ex.ReLUNetwork.from_layers(
@@ -80,9 +89,9 @@ def test_narrow_networks_are_equal_on_the_cube_and_everywhere(n, widths, outputs
         thin = narrow(net, half_width=half_width, inner=inner, outer=outer)
         assert (thin.width, thin.hidden_layers) == (registers, layers + more)
         points = rng.uniform(-scale, scale, (1000, n))
-        expected = ex.evaluate(net, points)
+        expected = forward(net, points)
         tolerance = 1e-12 * np.abs(expected).max() if half_width else 1e-10 * np.abs(expected).max()
-        np.testing.assert_allclose(ex.evaluate(thin, points), expected, rtol=0, atol=tolerance)
+        np.testing.assert_allclose(forward(thin, points), expected, rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize(("n", "first", "second", "width", "layers"), [(1, 6, 5, 5, 36), (3, 12, 9, 9, 118)])
