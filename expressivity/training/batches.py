@@ -31,7 +31,7 @@ def _address(task: AbstractTask, size: int, count: int) -> tuple[Any, ...]:
 
 
 def sampler(task: AbstractTask, size: int, count: int) -> tuple[Any, float]:
-    """The compiled program (arrays of the task, key, first step) -> batches, and the seconds that this took now."""
+    """The compiled program (arrays, key, first step, steps) -> batches, and the seconds that compiling took now."""
     address = _address(task, size, count)
     with _lock:
         if address in _samplers:
@@ -40,34 +40,36 @@ def sampler(task: AbstractTask, size: int, count: int) -> tuple[Any, float]:
         begun = time.perf_counter()
         arrays, static = eqx.partition(task, eqx.is_array)
 
-        def sample(arrays: Any, key: Any, first: Any) -> Batches:
-            def one(step: Any) -> Batches:
-                x, y = eqx.combine(static, arrays).batch(key, step, size)
-                return x.T.astype(float), y.T.astype(float)
+        def sample(arrays: Any, key: Any, first: Any, needed: Any) -> Batches:
+            def one(number: Any, made: Batches) -> Batches:
+                batch = eqx.combine(static, arrays).batch(key, first + number, size)
+                return jax.tree.map(lambda all, new: all.at[number].set(new.T.astype(all.dtype)), made, batch)
 
-            return jax.lax.map(one, first + jnp.arange(count))
+            empty = tuple(jnp.zeros((count, dim, size), float) for dim in (task.input_dim, task.output_dim))
+            return jax.lax.fori_loop(0, needed, one, empty)
 
-        arguments = _arrays(arrays), jax.random.key(0), jnp.asarray(0, jnp.int32)
+        arguments = _arrays(arrays), jax.random.key(0), *(jnp.asarray(0, jnp.int32),) * 2
         _samplers[address] = jax.jit(sample).lower(*arguments).compile()
         if len(_samplers) > SAMPLERS:
             _samplers.popitem(last=False)
         return _samplers[address], time.perf_counter() - begun
 
 
-def minibatches(task: AbstractTask, root: int, first: int, size: int, count: int) -> Batches:
+def minibatches(task: AbstractTask, root: int, first: int, size: int, count: int, needed: int | None = None) -> Batches:
     """The minibatches of `count` steps from `first` on: x of shape (count, n, size) and y of shape (count, m, size).
 
-    A function of the arguments alone. The last 128 MiB of them are remembered, since the widths and depths of a sweep
-    train on the same ones.
+    Only the first `needed` of them are filled; the others are 0. A function of the arguments alone. The last 128 MiB
+    are remembered, since the widths and depths of a sweep train on the same ones.
     """
-    address = (*_address(task, size, count), root, first)
+    needed = count if needed is None else needed
+    address = (*_address(task, size, count), root, first, needed)
     with _lock:
         if address in _remembered:
             _remembered.move_to_end(address)
             return _remembered[address]
     program, _ = sampler(task, size, count)
     key = jax.random.fold_in(jax.random.key(root), 2**32 - 1)
-    made = program(_arrays(eqx.filter(task, eqx.is_array)), key, jnp.asarray(first, jnp.int32))
+    made = program(_arrays(eqx.filter(task, eqx.is_array)), key, *(jnp.asarray(n, jnp.int32) for n in (first, needed)))
     with _lock:
         _remembered[address] = made
         while sum(x.nbytes + y.nbytes for x, y in _remembered.values()) > BYTES:

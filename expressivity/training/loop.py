@@ -136,7 +136,8 @@ def train(
 
         def batches(first: int) -> concurrent.futures.Future[Any]:
             with_precision = functools.partial(_in_precision, shape.double, minibatches)
-            return pool.submit(with_precision, task, root, first, recipe.batch_size, CHUNK)
+            needed = min(CHUNK, recipe.steps - first)
+            return pool.submit(with_precision, task, root, first, recipe.batch_size, CHUNK, needed)
 
         coming = batches(0)
         for first in range(0, recipe.steps, CHUNK):
