@@ -100,7 +100,7 @@ def probe(target: ex.Target, settings: Any, store: sweeps.Store, number: int) ->
     families = [ex.MLP(n, hidden_layers=layers) for layers in settings.hidden_layers]
     recipe = ex.Recipe(settings.steps, settings.batch_size, settings.learning_rate)
     name = f"{target.name}, n = {n}"
-    sweep = ex.Sweep(families, widths, target, settings.seeds, recipe)
+    sweep = ex.Sweep(families, widths, target, settings.seeds, recipe, packed=settings.packed)
     trained = sweeps.collect(sweep, store, order=order, title=name)
     longer = None
     if settings.longer is not None and number < settings.longer_targets:

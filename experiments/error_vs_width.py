@@ -59,6 +59,7 @@ class Settings:
         steps, batch_size, learning_rate: The recipe (Adam, linear decay).
         order: Points an axis of the quadrature, by dimension; None for the default rule.
         most_layers: How deep constructions may be.
+        packed: Whether the widths of a depth are trained in one program; it saves compilations in short runs.
         accuracy: The threshold of "possible", as a fraction of the error of the best constant.
         longer: Up to this width (a rule) the best four seeds are trained four times as long; None for nowhere.
         longer_targets: How many of the targets get that.
@@ -74,9 +75,10 @@ class Settings:
     steps: int = 3000
     batch_size: int = 256
     learning_rate: float = 3e-3
-    order: dict[int, int] | None = dataclasses.field(default_factory=lambda: {2: 160, 3: 32, 4: 14})
+    order: dict[int, int] | None = dataclasses.field(default_factory=lambda: {2: 128, 3: 28, 4: 14})
     most_layers: int = 2200
     accuracy: float = 0.25
+    packed: bool = True
     longer: str | None = "n+1"
     longer_targets: int = 1
     warm_layers: int = 40
@@ -105,6 +107,7 @@ PAPER = Settings(
     batch_size=512,
     order=None,
     most_layers=2200,
+    packed=False,
     longer="4n",
     longer_targets=len(TARGETS) * 3,
     warm_layers=170,
