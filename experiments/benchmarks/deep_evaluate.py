@@ -5,7 +5,8 @@ for any weights, and at most a 25th where a layer changes at most two registers.
 
 Method: every evaluator runs once a round, rounds are interleaved, and the ratio to the reference is taken within each
 round; medians are printed with the smallest and largest ratio. The first call, which compiles, is reported apart.
-Ratios count, absolute figures do not; the share of the cores that other processes used is printed beside them.
+Ratios count, absolute figures do not; the share of the cores that other processes used is printed beside them, and the
+ratio of the CPU seconds of all threads, which a busy machine disturbs less: two lanes do not count in it.
 
     python -m experiments.benchmarks.deep_evaluate --rounds 7
 
@@ -97,10 +98,11 @@ def busy() -> tuple[float, float] | None:
     return everybody, sum(os.times()[:4])
 
 
-def timed(run: Evaluator) -> float:
-    start = time.perf_counter()
+def timed(run: Evaluator) -> tuple[float, float]:
+    """Seconds on the clock, and seconds of all cores together."""
+    start, used = time.perf_counter(), time.process_time()
     run()
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - used
 
 
 def compare(name: str, network: ex.ReLUNetwork, points: np.ndarray, rounds: int, threads: int) -> dict[str, Any]:
@@ -112,7 +114,7 @@ def compare(name: str, network: ex.ReLUNetwork, points: np.ndarray, rounds: int,
     runs["jax scan, batch-major"] = jax_scan(network, points)
     runs["evaluate, dense"] = lambda: ex.evaluate(network, points, sparse=False)
     runs["evaluate"] = lambda: ex.evaluate(network, points)
-    first = {label: timed(run) for label, run in runs.items()}
+    first = {label: timed(run)[0] for label, run in runs.items()}
     reference = runs["numpy loop"]()
     for label, run in runs.items():
         worst = float(np.abs(run() - reference).max())
@@ -120,10 +122,13 @@ def compare(name: str, network: ex.ReLUNetwork, points: np.ndarray, rounds: int,
             raise RuntimeError(f"{label} differs from the loop by {worst:g} on {name}.")
     before, wall = busy(), time.perf_counter()
     seconds: dict[str, list[float]] = {label: [] for label in runs}
+    cores: dict[str, list[float]] = {label: [] for label in runs}
     for number in range(rounds):
         labels = list(runs)
         for label in labels[number % len(labels) :] + labels[: number % len(labels)]:
-            seconds[label].append(timed(runs[label]))
+            clock, used = timed(runs[label])
+            seconds[label].append(clock)
+            cores[label].append(used)
     after, wall = busy(), time.perf_counter() - wall
     others = None
     if before and after:
@@ -140,6 +145,7 @@ def compare(name: str, network: ex.ReLUNetwork, points: np.ndarray, rounds: int,
                 "ratio": statistics.median(ratios),
                 "lowest": min(ratios),
                 "highest": max(ratios),
+                "cpu_ratio": min(cores[base]) / min(cores[label]),
             }
         )
     return {"network": name, "layers": network.depth, "reference": base, "others": others, "rows": rows}
@@ -173,10 +179,12 @@ def main(arguments: list[str] | None = None) -> int:
             continue
         others = "unknown" if result["others"] is None else f"{result['others']:.0%}"
         print(f"\n{name}: {result['layers']} layers, {options.points} points; others used {others} of the cores")
-        print(f"{'evaluator':24}{'first call':>12}{'median':>10}{'times faster than ' + result['reference']:>34}")
+        faster = "times faster than " + result["reference"]
+        print(f"{'evaluator':24}{'first call':>12}{'median':>10}{faster:>34}{'in CPU seconds':>18}")
         for row in result["rows"]:
             spread = f"{row['ratio']:.1f} ({row['lowest']:.1f} .. {row['highest']:.1f})"
-            print(f"{row['evaluator']:24}{row['first']:>10.3f} s{row['seconds']:>8.3f} s{spread:>34}")
+            times = f"{row['first']:>10.3f} s{row['seconds']:>8.3f} s"
+            print(f"{row['evaluator']:24}{times}{spread:>34}{row['cpu_ratio']:>18.1f}")
         print(f"goal: {goal}; reached: {reached:.1f}")
     if options.json:
         print(json.dumps(results, indent=2))
