@@ -236,7 +236,7 @@ def _chunks(count: int) -> Iterator[tuple[int, int]]:
 
 
 def spread(values: Float[np.ndarray, "fibres nodes"], rule: Fibres, norm: str) -> float:
-    r"""Distance to functions constant on fibres: $E\operatorname{Var}(f|s)$ (L2 squared), $E|f - \mathrm{med}|$ (L1)."""
+    r"""Distance to functions constant on fibres: $E\operatorname{Var}(f|s)$ (its square), or $E|f - \mathrm{med}|$."""
     if norm == "L2":
         mean = (rule.inner * values).sum(1, keepdims=True)
         return float(rule.outer @ (rule.inner * (values - mean) ** 2).sum(1))
