@@ -155,17 +155,16 @@ def train(
             healthy &= np.isfinite(losses).all(0)
             history = np.concatenate([history, losses])[-LOSS_STEPS:]
             if (first == 0 or first + count == recipe.steps) and len(widths) > 1:
-                _check_padding(groups, nets, recipe, healthy)
+                _check_padding(groups, nets, recipe)
             if progress is not None:
                 progress(first + count, recipe.steps, losses[-1])
 
     found: dict[Net, ReLUNetwork] = {}
     status, loss = {}, {}
     for group in groups:
-        final = jax.tree.map(np.asarray, group.parameters)
-        leaves = jax.tree.leaves(ensemble.net_first(final))
+        final, finite_rows = jax.tree.map(np.asarray, group.parameters), group.finite()
         for row, i in enumerate(group.rows):
-            finite = bool(healthy[i]) and all(np.isfinite(leaf[row]).all() for leaf in leaves)
+            finite = bool(healthy[i] and finite_rows[row])
             status[nets[i]] = "ok" if finite else "diverged"
             loss[nets[i]] = float(history[:, i].mean()) if finite else math.nan
             if finite:
@@ -194,6 +193,11 @@ class _Group:
         parameters = jax.tree.map(lambda leaf: jax.numpy.array(leaf, copy=True), packed)
         return cls(compiled, rows, rates[places], parameters, compiled.start(parameters), np.zeros((0, len(rows))))
 
+    def finite(self) -> np.ndarray:
+        """Whether all weights of each net are finite."""
+        leaves = jax.tree.leaves(ensemble.net_first(jax.tree.map(np.asarray, self.parameters)))
+        return np.array([all(np.isfinite(leaf[row]).all() for leaf in leaves) for row in range(len(self.rows))])
+
     def advance(self, x: Any, y: Any, factor: np.ndarray, calls: list[tuple[int, int]]) -> None:
         rates = jax.numpy.asarray(factor[:, None] * self.rates, x.dtype)
         losses = np.zeros((len(factor), len(self.rows)))
@@ -216,9 +220,10 @@ def _in_precision(double: bool, function: Callable[..., Any], *arguments: Any) -
         return function(*arguments)
 
 
-def _check_padding(groups: list[_Group], nets: list[Net], recipe: Recipe, healthy: np.ndarray) -> None:
+def _check_padding(groups: list[_Group], nets: list[Net], recipe: Recipe) -> None:
     for group in groups:
-        rows = [row for row, i in enumerate(group.rows) if healthy[i]]
+        # in a net that diverged, NaN times 0 may stand anywhere
+        rows = np.flatnonzero(group.finite())
         first = ensemble.net_first(jax.tree.map(np.asarray, group.parameters))
         kept = ensemble.layer_first(jax.tree.map(lambda leaf: leaf[rows], first))  # noqa: B023 - used at once
         if not ensemble.padding_is_zero(kept, [nets[group.rows[row]][0] for row in rows]):

@@ -167,6 +167,14 @@ def test_a_diverged_seed_disturbs_no_other():
         assert wild.loss[4, seed] == calm.loss[4, seed]
 
 
+@pytest.mark.parametrize("steps", [1, 3, 40])
+def test_a_diverged_seed_is_no_complaint_about_the_padding(steps):
+    result = training.train(FAMILY, (2, 4), TARGET, (0, 1), ex.Recipe(steps, 32, (1e-2, 3e38), "momentum"))
+    assert result.status[2, 0] == result.status[4, 0] == "ok"
+    if steps == 40:
+        assert result.status[4, 1] == "diverged"
+
+
 def test_warm_starts_are_padded_and_used():
     exact = ex.ReLUNetwork.from_layers([(np.eye(2), np.zeros(2)), (np.ones((1, 2)), np.zeros(1))])
     target = ex.Target(lambda x: jax.numpy.maximum(x, 0).sum(), ex.Box(2), name="positive_parts")
