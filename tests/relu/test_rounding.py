@@ -24,7 +24,7 @@ def worst(network, x, dtype):
     )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=15)
 @given(
     st.lists(st.integers(1, 6), max_size=5),
     st.integers(0, 10**6),
