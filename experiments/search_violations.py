@@ -23,6 +23,21 @@ from typing import Any, Literal
 from experiments import _run
 
 NORMS = ("L1", "L2", "sup")
+COLUMNS = (
+    "family",
+    "width",
+    "hidden_layers",
+    "hidden_widths",
+    "minimised",
+    "stage",
+    "seed",
+    "status",
+    "norm",
+    "error",
+    "half_width",
+    "floor",
+    "theorem",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,28 +239,27 @@ def experiment(options: Options) -> int:
     begun = time.perf_counter()
     settings = PRESETS[options.preset]
     if options.seeds is not None:
-        if options.seeds < 1:
-            raise ValueError(f"--seeds is at least 1; got {options.seeds}.")
         settings = dataclasses.replace(settings, seeds=options.seeds)
+    if settings.seeds < 1:
+        raise ValueError(f"--seeds is at least 1; got {settings.seeds}.")
     _run.start_jax(options.platform)
     from experiments import _cases, _depth
     from expressivity import sweeps
 
     rows: list[dict[str, Any]] = []
     with sweeps.Store(options.out) as store:
+        cells = _depth.Cells(store)
         shared = {k: v for k, v in _run.settings(settings).items() if k not in ("targets", "depths")}
         for name, n in settings.targets:
             target = _cases.target(name, n)
             for widths in shapes(n, settings.depths):
                 for norm in NORMS:
                     address = {"target": name, "n": n, "widths": widths, "norm": norm, **shared}
-                    rows += _depth.cell(
-                        store, "search", address, lambda t=target, w=widths, m=norm: search(t, w, m, settings)
-                    )
-        table = pd.DataFrame(rows)
+                    rows += cells.rows("search", address, lambda t=target, w=widths, m=norm: search(t, w, m, settings))
+        table = pd.DataFrame(rows, columns=list(COLUMNS))
         claim = " ".join((__doc__ or "").split("\n\n")[1].removeprefix("Claim. ").split())
         return _depth.finish(
-            store,
+            cells,
             options,
             settings,
             "Search for violated floors",
