@@ -13,19 +13,32 @@ import numpy as np
 from experiments import _run
 
 
-def cell(store: Any, label: str, settings: Mapping[str, Any], compute: Callable[[], list[dict[str, Any]]]) -> list:
-    """The rows at this address in the store; computed and committed if they are not there."""
-    from expressivity.sweeps.store import Record
+class Cells:
+    """Rows that are computed once and kept in the folder of a run.
 
-    text = json.dumps({"label": label, **settings}, sort_keys=True)
-    key = hashlib.sha256(text.encode()).hexdigest()[:16]
-    found = store.read(label, key)
-    if found is None:
-        begun = time.perf_counter()
-        rows = compute()
-        found = Record({"rows": rows, "seconds": time.perf_counter() - begun, "settings": text}, {})
-        store.write(label, key, found)
-    return found.facts["rows"]
+    Args:
+        store: An open `expressivity.sweeps.Store`.
+    """
+
+    def __init__(self, store: Any) -> None:
+        self.store = store
+        self.timings: list[dict[str, Any]] = []
+
+    def rows(self, label: str, settings: Mapping[str, Any], compute: Callable[[], list[dict[str, Any]]]) -> list:
+        """The rows at this address; computed and committed if they are not there."""
+        from expressivity.sweeps.store import Record
+
+        text = json.dumps({"label": label, **settings}, sort_keys=True)
+        key = hashlib.sha256(text.encode()).hexdigest()[:16]
+        found = self.store.read(label, key)
+        if found is None:
+            begun = time.perf_counter()
+            rows = compute()
+            facts = {"rows": rows, "columns": list(rows[0]), "settings": text}
+            found = Record({**facts, "seconds": time.perf_counter() - begun}, {})
+            self.store.write(label, key, found)
+        self.timings.append({"cell": f"{label}-{key}", "settings": text, "seconds": round(found.facts["seconds"], 3)})
+        return [{column: row[column] for column in found.facts["columns"]} for row in found.facts["rows"]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +129,7 @@ def train(
 
 
 def finish(
-    store: Any,
+    cells: Cells,
     options: Any,
     settings: Any,
     title: str,
@@ -128,9 +141,13 @@ def finish(
     begun: float,
 ) -> int:
     """Writes tables, figure, settings, environment and report, prints the verdict, and returns the exit status."""
+    import pandas as pd
+
     from expressivity.report import page
     from expressivity.sweeps.store import write_atomically
 
+    store = cells.store
+    _run.write_frame(store.folder / "timings.csv", pd.DataFrame(cells.timings))
     config = {"preset": options.preset, **_run.settings(settings)}
     _run.write_json(store.folder / "config.json", config)
     for name, table in tables.items():
@@ -143,5 +160,5 @@ def finish(
     write_atomically(store.folder / "report.html", text.encode())
     for sentence, held in checks:
         print(f"  {'holds' if held else 'FAILS'}: {sentence}")
-    print(f"Figure and tables are in {options.out}.")
+    print(f"The claim {'holds' if holds else 'FAILS'}. Figure and tables are in {options.out}.")
     return _run.HELD if holds else _run.FAILED

@@ -201,21 +201,22 @@ def experiment(options: Options) -> int:
     from expressivity.constructions import daniely2017
 
     with sweeps.Store(options.out) as store:
+        cells = _depth.Cells(store)
         rows, trained = [], []
         for d, knots, head in (*settings.networks, *((d, 0, 0) for d in settings.floors_only)):
             address = {"d": d, "knots": knots, "head_knots": head}
-            rows += _depth.cell(store, "separation", address, lambda a=address: separation(**a))
+            rows += cells.rows("separation", address, lambda a=address: separation(**a))
         shared = {k: v for k, v in _run.settings(settings).items() if k in ("steps", "batch", "evaluation", "seeds")}
         for d in settings.student_dims:
             for width in settings.student_widths:
                 address = {"d": d, "width": width, **shared}
-                trained += _depth.cell(store, "student", address, lambda d=d, w=width: students(d, w, settings))
+                trained += cells.rows("student", address, lambda d=d, w=width: students(d, w, settings))
         table, found = pd.DataFrame(rows), pd.DataFrame(trained)
         paper = pd.DataFrame([{"d": d, "log2_width": daniely2017.paper_bound(d)} for d in settings.paper])
         print(table.to_string(index=False))
         claim = " ".join((__doc__ or "").split("\n\n")[1].removeprefix("Claim. ").split())
         return _depth.finish(
-            store,
+            cells,
             options,
             settings,
             "Functions of an inner product",

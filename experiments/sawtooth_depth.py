@@ -227,20 +227,21 @@ def experiment(options: Options) -> int:
     from expressivity import sweeps
 
     with sweeps.Store(options.out) as store:
+        cells = _depth.Cells(store)
         teeth, parabolas, trained = [], [], []
         for k in settings.folds:
             address = {"k": k, "layers": list(settings.layers)}
-            teeth += _depth.cell(store, "sawtooth", address, lambda k=k: sawtooth(k, settings.layers))
+            teeth += cells.rows("sawtooth", address, lambda k=k: sawtooth(k, settings.layers))
         for m in settings.squares:
-            parabolas += _depth.cell(store, "square", {"m": m}, lambda m=m: squares(m))
+            parabolas += cells.rows("square", {"m": m}, lambda m=m: squares(m))
         shared = ("student_folds", "steps", "batch", "evaluation", "seeds")
         for width in settings.student_widths:
             address = {"width": width, **{k: getattr(settings, k) for k in shared}}
-            trained += _depth.cell(store, "student", address, lambda w=width: students(w, settings))
+            trained += cells.rows("student", address, lambda w=width: students(w, settings))
         first, second, third = (pd.DataFrame(rows) for rows in (teeth, parabolas, trained))
         claim = " ".join((__doc__ or "").split("\n\n")[1].removeprefix("Claim. ").split())
         return _depth.finish(
-            store,
+            cells,
             options,
             settings,
             "Depth against width on a line",

@@ -271,10 +271,11 @@ def experiment(options: Options) -> int:
     from expressivity import sweeps
 
     with sweeps.Store(options.out) as store:
+        cells = _depth.Cells(store)
         rows, trained = [], []
         for d, shells in settings.rows:
             address = {"d": d, "shells": shells, "ramp": settings.ramp, "accuracy": settings.accuracy}
-            rows += _depth.cell(store, "separation", address, lambda a=address: separation(**a))
+            rows += cells.rows("separation", address, lambda a=address: separation(**a))
         table = pd.DataFrame(rows)
         columns = ["d", "shells", "frequency_over_radius", "excluded_at_half", "excluded_against_net", "units", "ratio"]
         print(table[columns].round(4).to_string(index=False))
@@ -285,13 +286,13 @@ def experiment(options: Options) -> int:
             for layers in (1, 2):
                 for width in settings.student_widths:
                     address = {"d": d, "layers": layers, "width": width, **shared}
-                    trained += _depth.cell(
-                        store, "student", address, lambda d=d, n=layers, w=width: students(d, n, w, settings)
+                    trained += cells.rows(
+                        "student", address, lambda d=d, n=layers, w=width: students(d, n, w, settings)
                     )
         found = pd.DataFrame(trained)
         claim = " ".join((__doc__ or "").split("\n\n")[1].removeprefix("Claim. ").split())
         return _depth.finish(
-            store,
+            cells,
             options,
             settings,
             "Three layers against two",
