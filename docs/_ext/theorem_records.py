@@ -21,7 +21,9 @@ class Records(Directive):
         rows = [[nodes.paragraph(text=word) for word in head]]
         for theorem in chosen:
             row: list[nodes.Node] = [
-                nodes.paragraph(text="derived here: " + theorem.number if theorem.key == "expressivity" else str(theorem)),
+                nodes.paragraph(
+                    text="derived here: " + theorem.number if theorem.key == "expressivity" else str(theorem)
+                ),
                 nodes.paragraph(text=theorem.statement),
                 nodes.paragraph(text="explicit" if theorem.explicit else "existential"),
             ]

@@ -92,8 +92,8 @@ class Store:
     with one sentence in the log (logger "expressivity"), never deleted.
 
     Raises:
-        FolderInUse: On entering, if another process has it open. The lock is the kernel's: it ends with its process, however that
-            ends.
+        FolderInUse: On entering, if another process has it open. The lock is the kernel's: it ends with its process,
+            however that ends.
         ValueError: On entering, if the folder cannot be made or written to.
 
     >>> import tempfile
