@@ -256,7 +256,13 @@ def _draw_errors(ax: Any, table: Any) -> None:
     ax.plot(l2["hidden_layers"], l2["bound"], color="#1f5fa8", ls=(0, (3.2, 1.6)), lw=1.2, label="L2, proved bound")
     ax.plot(l2["hidden_layers"], l2["error"], "o-", color="#1f5fa8", ms=5, label="L2, measured")
     for row in l2.itertuples():
-        offset = {"textcoords": "offset points", "xytext": (4, 4), "fontsize": "small", "color": "#1f5fa8"}
+        offset = {
+            "textcoords": "offset points",
+            "xytext": (0, -13),
+            "ha": "center",
+            "fontsize": "small",
+            "color": "#1f5fa8",
+        }
         ax.annotate(f"FVU {row.fvu:.3g}", (row.hidden_layers, row.error), **offset)
     ax.plot(sup["hidden_layers"], sup["floor"], "^", color=FLOOR, ms=6, label="sup, certified by the path")
     ax.axhline(WALL, color=FLOOR, lw=2.0, zorder=0)
