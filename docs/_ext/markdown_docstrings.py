@@ -1,4 +1,4 @@
-"""Docstrings of the package are Markdown, autodoc reads reStructuredText: this extension translates the four forms used.
+"""Docstrings of the package are Markdown, autodoc reads reStructuredText: this extension translates the forms used.
 
 `$x$` and `$$x$$` become mathematics, a single-backtick span becomes literal text, and a link such as
 [`evaluate`](#expressivity.evaluate) becomes a reference, resolved to where the object is defined. A link to a name that
