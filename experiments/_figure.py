@@ -13,6 +13,12 @@ TEXT = (
     "Errors of networks against their width, one panel a norm: proved floors solid, constructed ceilings dashed, seeds "
     "as dots, the best of each depth filled."
 )
+_SOURCES = {
+    "coding": "coding network (Kim et al. 2024)",
+    "cap string": "cap string (Hanin, Sellke 2017)",
+    "tangent planes": "max of tangent planes",
+    "step": "step network (Lu et al. 2017)",
+}
 ROWS = 3  # targets in the main figure; each has a figure of its own where there are more
 
 
@@ -39,7 +45,7 @@ def draw(cases: list[Any]) -> Any:
                 legend=False,
             )
             if norm == "sup" and case.path_value > 0.01 * case.constants[norm]:
-                label = "coding network: at least this, by an escape path"
+                label = "coding network is at least here (escape path)"
                 place = sorted(table["width"].unique()).index(case.target.dim)
                 style = {"marker": "^", "ms": 8, "mfc": "white", "mec": "black", "ls": "", "zorder": 8}
                 ax.plot([place], [case.path_value], label=label, gid="path", **style)
@@ -74,5 +80,8 @@ def reached(ceilings: Any) -> Any:
 def ceiling_levels(ceilings: Any) -> Any:
     """The constructed networks as levels to draw."""
     levels = reached(ceilings)
-    names = [f"{row.construction}, {row.hidden_layers} hidden layers" for row in levels.itertuples()]
+    names = [
+        f"{_SOURCES.get(row.construction, row.construction)}, {row.hidden_layers} hidden layers"
+        for row in levels.itertuples()
+    ]
     return levels.assign(label=names)[["norm", "width", "value", "label"]]

@@ -178,7 +178,7 @@ def train_further(
         starts = {(width, seed): perturb(network, jax.random.key(seed), 1e-3 if seed else 0.0) for seed in range(4)}
         family = ex.MLP(target.dim, hidden_layers=network.hidden_layers)
         recipe = ex.Recipe(settings.warm_steps, settings.batch_size, 1e-5)
-        sweep = ex.Sweep(family, width, target, 4, recipe, origin=name, starts=starts)
+        sweep = ex.Sweep(family, [width], target, 4, recipe, origin=name, starts=starts)
         found.append(sweeps.collect(sweep, store, order=order, title=f"{target.name}, from {name}"))
     return sweeps.merge(found) if found else None
 

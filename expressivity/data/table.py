@@ -137,17 +137,18 @@ def read_csv(path: Any, target_column: str | None = None) -> Table:
 
     path = pathlib.Path(path)
     try:
-        frame = pd.read_csv(path, skipinitialspace=True)
+        frame: Any = pd.read_csv(path, skipinitialspace=True)
     except OSError as error:
         raise ValueError(f"Cannot read the table {str(path)!r}: {error.strerror or error}.") from None
     except (ValueError, pd.errors.ParserError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"The file {str(path)!r} is not a CSV table with a header line: {reason}.") from None
     frame.columns = [str(c).strip() for c in frame.columns]
-    if frame.columns.has_duplicates:
-        twice = frame.columns[frame.columns.duplicated()][0]
+    labels = list(frame.columns)
+    twice = next((label for label in labels if labels.count(label) > 1), None)
+    if twice is not None:
         raise ValueError(f"The table {str(path)!r} has two columns named {twice!r}; rename one.")
-    target_column = frame.columns[-1] if target_column is None else target_column
+    target_column = str(frame.columns[-1]) if target_column is None else target_column
     if target_column not in frame.columns:
         raise ValueError(
             f"The table {str(path)!r} has no column {target_column!r}; its columns are {', '.join(frame.columns)}."
@@ -155,7 +156,7 @@ def read_csv(path: Any, target_column: str | None = None) -> Table:
     for label in frame.columns:
         column = frame[label]
         if column.isna().all() or not pd.api.types.is_numeric_dtype(column):
-            numbers = pd.to_numeric(column, errors="coerce")
+            numbers: Any = pd.to_numeric(column, errors="coerce")
             text = column[numbers.isna() & column.notna()]
             if len(text):
                 raise ValueError(

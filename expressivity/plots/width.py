@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 # From dark to light, so that grey prints keep the order; told apart by all common kinds of colour blindness (a cut of
@@ -67,9 +66,10 @@ def error_against_width(
     >>> [float(line.get_ydata()[0]) for line in ax.lines if line.get_gid() == "floor"]
     [0.3]
     """
-    table: pd.DataFrame = getattr(result, "table", result)
+    table: Any = getattr(result, "table", result)
     present = list(dict.fromkeys(table["norm"]))
-    norm = norm if norm is not None else ("L2" if "L2" in present else next(iter(present), "L2"))
+    if norm is None:
+        norm = "L2" if "L2" in present or not present else str(present[0])
     rows = table[table["norm"] == norm]
     if rows.empty:
         raise ValueError(f"The table has no row in the norm {norm!r}; it has {', '.join(present) or 'none'}.")
@@ -169,14 +169,14 @@ def _draw_ceilings(ax: "Axes", levels: list[Level], place: dict[int, int], names
             )
 
 
-def _draw_seeds(ax: "Axes", rows: "pd.DataFrame", place: dict[int, int]) -> None:
+def _draw_seeds(ax: "Axes", rows: Any, place: dict[int, int]) -> None:
     import matplotlib
 
     depths = sorted({d for d in rows["hidden_layers"].dropna()})
     depths = [int(d) for d in depths] or [None]
     shades = matplotlib.colormaps["viridis"](np.linspace(_DARK, _LIGHT, len(depths)) if len(depths) > 1 else [0.3])
     lane = _SLOT / len(depths)
-    grey = {"color": "0.35", "ls": ""}
+    grey: Any = {"color": "0.35", "ls": ""}
     ax.plot([], [], marker="o", ms=3.2, mfc="none", mew=0.6, label="one network", **grey)
     ax.plot([], [], marker="_", ms=9, mew=1.4, label="median of the seeds", **grey)
     for index, depth in enumerate(depths):
@@ -232,7 +232,7 @@ def _jitter(count: int) -> np.ndarray:
     return 2 * ((np.arange(count) * 0.6180339887498949) % 1.0) - 1
 
 
-def _finish(ax: "Axes", rows: "pd.DataFrame", norm: str, widths: list[int], place: dict[int, int]) -> None:
+def _finish(ax: "Axes", rows: Any, norm: str, widths: list[int], place: dict[int, int]) -> None:
     names = (
         dict(zip(rows["width"].astype(int), rows["width_rule"], strict=True)) if "width_rule" in rows.columns else {}
     )

@@ -2,12 +2,9 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from expressivity.relu.network import ReLUNetwork
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 COLUMNS = (
     "family",
@@ -51,18 +48,18 @@ class SweepResult:
     (6, 3, (2, 2))
     """
 
-    table: "pd.DataFrame"
+    table: Any
     networks: Mapping[NetworkKey, ReLUNetwork]
-    timings: "pd.DataFrame"
+    timings: Any
 
-    def best(self) -> "pd.DataFrame":
-        """The row of least error for each family, width, number of hidden layers and norm."""
+    def best(self) -> Any:
+        """A DataFrame with the row of least error for each family, width, number of hidden layers and norm."""
         usable = self.table[self.table["status"] == "ok"]
         groups = usable.groupby(list(CELL), sort=False, dropna=False)
         return usable.loc[groups["error"].idxmin()].reset_index(drop=True)
 
-    def quantiles(self, q: Sequence[float] = (0.0, 0.25, 0.5, 0.75, 1.0), collapsed: float = 0.99) -> "pd.DataFrame":
-        """Quantiles of the error over the seeds that did not diverge, a column each, for every cell and norm.
+    def quantiles(self, q: Sequence[float] = (0.0, 0.25, 0.5, 0.75, 1.0), collapsed: float = 0.99) -> Any:
+        """A DataFrame with quantiles of the error over the seeds that did not diverge, a row for every cell and norm.
 
         Beside them: `seeds`, `diverged`, and `collapsed`, the fraction of finite networks with fvu above the limit
         given (no better than a constant).

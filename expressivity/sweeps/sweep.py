@@ -1,7 +1,7 @@
 """What is trained: families, widths, a task, seeds and a recipe, cut into cells."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from expressivity.data.table import Table
@@ -111,9 +111,9 @@ class Sweep:
     """
 
     family: Any
-    widths: Sequence[Width | str | int]
+    widths: Any
     task: Task
-    seeds: int | Sequence[int]
+    seeds: Any
     recipe: Recipe
     origin: str = "random"
     starts: Mapping[tuple[int, int], ReLUNetwork] | None = None
@@ -166,7 +166,7 @@ class Sweep:
                         family,
                         group,
                         self.task,
-                        self.seeds,  # type: ignore[arg-type]
+                        self.seeds,
                         self.recipe,
                         self.origin,
                         starts or None,
