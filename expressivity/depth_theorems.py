@@ -66,7 +66,7 @@ ROWS: tuple[tuple[str, str, str, bool, str], ...] = (
         "ridge average",
         "papers/safran_eldan_shamir2019",
         True,
-        """|x|^(2j) is the mean of <u, x>^(2j) / kappa over directions u of the sphere, so a polynomial of |x|^2 is a
+        """The mean of <u, x>^(2j) / kappa over directions u of the sphere is |x|^(2j), so a polynomial of |x|^2 is a
         mean of ridge functions.""",
     ),
     (
@@ -83,8 +83,8 @@ ROWS: tuple[tuple[str, str, str, bool, str], ...] = (
         "inner-product network",
         "papers/daniely2017",
         True,
-        """f(<x, x'>) is computed on pairs of unit vectors by two hidden layers of widths 2 d m and m' + 1 up to
-        L d h^2 / 8 + sup|f''| (2 / m')^2 / 8 with h = 2 / m.""",
+        """A function f(<x, x'>) is computed on pairs of unit vectors by two hidden layers of widths 2 d m and m' + 1 up
+        to L d h^2 / 8 + sup|f''| (2 / m')^2 / 8 with h = 2 / m.""",
     ),
     (
         _HERE,
@@ -99,7 +99,7 @@ ROWS: tuple[tuple[str, str, str, bool, str], ...] = (
         "Theorem 1.1",
         "papers/telgarsky2016",
         True,
-        """2^k labelled points are classified without error by 2 k layers of 2 nodes, while l layers of at most
+        """Some 2^k labelled points are classified without error by 2 k layers of 2 nodes, while l layers of at most
         2^((k - 3) / l - 1) nodes err on at least a sixth of them.""",
     ),
     (
@@ -155,8 +155,8 @@ ROWS: tuple[tuple[str, str, str, bool, str], ...] = (
         "oscillation of a hidden layer",
         "papers/venturi2022",
         True,
-        """cos(2 pi omega H(x)) for a network H with one hidden layer and values in [-B, B] is computed by one more
-        hidden layer of m + 1 units up to (2 pi omega)^2 (2 B / m)^2 / 8.""",
+        """The oscillation cos(2 pi omega H(x)) of a network H with one hidden layer and values in [-B, B] is computed
+        by one more hidden layer of m + 1 units up to (2 pi omega)^2 (2 B / m)^2 / 8.""",
     ),
     (
         "arora2018",
