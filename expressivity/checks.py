@@ -13,10 +13,22 @@ import numpy as np
 
 from expressivity import certificates, targets
 from expressivity.certificates.base import Certificate
-from expressivity.constructions import hanin_sellke2017, kim2024, lu2017
+from expressivity.constructions import (
+    daniely2017,
+    eldan_shamir2016,
+    hanin_sellke2017,
+    kim2024,
+    lu2017,
+    safran_eldan_shamir2019,
+    safran_shamir2017,
+    telgarsky2016,
+    venturi2022,
+    yarotsky2017,
+)
 from expressivity.constructions.base import Construction
 from expressivity.measures import Ball, Box
 from expressivity.norms import error
+from expressivity.radial_measures import EldanShamir, SphereProduct
 from expressivity.relu.evaluate import evaluate
 from expressivity.relu.exact import pieces
 from expressivity.relu.gadgets import random_network
@@ -208,6 +220,102 @@ def number_of_pieces() -> Check:
     return _row(theorem, "20 networks of widths 3, 2, 3", networks[most], bound, counts[most], bound - counts[most])
 
 
+def radial_network() -> Check:
+    """Two hidden layers for a wave of |x|, in L2 of the measure of Eldan and Shamir conditioned on its shell."""
+    wave = eldan_shamir2016.profile(2, alpha=1.0, shells=6, ramp=0.25)
+    made = eldan_shamir2016.three_layer_network(wave, knots=20)
+    shell = EldanShamir(2).shell(math.sqrt(2), math.sqrt(8))
+    found = error(made, eldan_shamir2016.target(wave, shell), "L2", 64)
+    measured, bound = found.value * math.sqrt(shell.mass), made.bound("L2")
+    margin = bound - (found.value - found.half_width) * math.sqrt(shell.mass)
+    return _row(made.theorem, "6 shells, n = 2, L2", made.network, bound, measured, margin)
+
+
+def tubes() -> Check:
+    """Bounded ridge functions fitted to a wave of |x| do not come below the tube certificate."""
+    wave = eldan_shamir2016.profile(2, alpha=1.0, shells=6, ramp=0.25)
+    certificate = certificates.tube(wave, 2)
+    points, weights = EldanShamir(2).quadrature(160)
+    values, root = wave((points**2).sum(1)), np.sqrt(weights)
+    knots = np.linspace(0.0, 5.0, 25)
+    layers = [(np.repeat(np.eye(2), 24, axis=0) * sign, -np.tile(knots[:-1], 2)) for sign in (1, -1)]
+    ramps = [np.maximum(points @ w.T + b, 0) - np.maximum(points @ w.T + b - knots[1], 0) for w, b in layers]
+    design = np.column_stack([*ramps, np.ones(len(points))])
+    solution, *_ = np.linalg.lstsq(design * root[:, None], values * root, rcond=None)
+    measured = float(weights @ (design @ solution - values) ** 2)
+    first = np.concatenate([w for w, _ in layers] * 2)
+    bias = np.concatenate([b - shift for shift in (0.0, knots[1]) for _, b in layers])
+    network = ReLUNetwork.from_layers([(first, bias), (np.tile(solution[:-1], 2)[None], solution[-1:])])
+    margin = measured - certificate.value
+    return _row(certificate.theorem, "2 directions, squared L2", network, certificate.value, measured, margin)
+
+
+def ranks() -> Check:
+    """Fitted networks with one hidden layer do not come below the rank certificate."""
+    target = Target(lambda x: x[0] * x[3] + x[1] * x[4] + x[2] * x[5], SphereProduct(3), name="inner product")
+    certificate = certificates.rank(lambda t: t, 3, 2)
+    points, weights = target.measure.quadrature(6)
+    network = random_network(6, (2,), 0)
+    (w, b), _ = network.layers
+    design = np.column_stack([np.maximum(points @ w.T + b, 0), np.ones(len(points))])
+    root = np.sqrt(weights)
+    solution, *_ = np.linalg.lstsq(design * root[:, None], target.values(points) * root, rcond=None)
+    measured = float(weights @ (design @ solution - target.values(points)) ** 2)
+    return _row(
+        certificate.theorem, "2 units, squared L2", network, certificate.value, measured, measured - certificate.value
+    )
+
+
+def inner_product() -> Check:
+    """Two hidden layers for a square of an inner product."""
+    made = daniely2017.network(3, knots=8, head_knots=12, function=lambda t: t**2, lipschitz=2.0, curvature=2.0)
+    return _ceiling(made, "<x, x'>^2 on two spheres, sup")
+
+
+def ball() -> Check:
+    """The indicator of the ball."""
+    return _ceiling(safran_shamir2017.ball_indicator(2, knots=16, ramp=0.05), "the disc, L2")
+
+
+def ridges() -> Check:
+    """One hidden layer for a polynomial of |x|^2."""
+    return _ceiling(safran_eldan_shamir2019.approximate([0.0, 1.0, -0.5], 2, knots=20), "degree 4 on the disc, sup")
+
+
+def square() -> Check:
+    """The interpolant of the square attains its bound."""
+    return _ceiling(yarotsky2017.square(5), "5 hidden layers, sup")
+
+
+def product() -> Check:
+    """The product attains its bound."""
+    return _ceiling(yarotsky2017.product(4, 1.0), "5 hidden layers, sup")
+
+
+def oscillation() -> Check:
+    """A cosine of a hidden layer."""
+    made = venturi2022.oscillation(random_network(2, (4,), 1), 0.5, head_knots=200, measure=Box(2))
+    return _ceiling(made, "a random layer of 4 units, sup")
+
+
+def alternating_labels() -> Check:
+    """Random networks do not classify alternating points better than the certificate says."""
+    certificate = telgarsky2016.classification_certificate(6, (3, 2))
+    networks = [random_network(1, (3, 2), seed) for seed in range(20)]
+    x, labels = np.arange(64)[:, None] / 64, np.arange(64) % 2
+    outputs = [evaluate(network, x)[:, 0] for network in networks]
+    errors = [int(np.sum((values >= np.median(values)) != labels)) for values in outputs]
+    best = int(np.argmin(errors))
+    margin = errors[best] - certificate.value
+    return _row(certificate.theorem, "64 points, errors", networks[best], certificate.value, errors[best], margin)
+
+
+def sawtooth() -> Check:
+    """Fitted networks are not nearer to the sawtooth than the certificate says."""
+    target = telgarsky2016.target(6)
+    return _floor(telgarsky2016.l1_certificate(6, (4,)), target, _fitted(target, (4,), 6), "6 folds, width 4, L1")
+
+
 CHECKS: tuple[Callable[[], Check], ...] = (
     step_network,
     step_approximation,
@@ -221,6 +329,17 @@ CHECKS: tuple[Callable[[], Check], ...] = (
     bottleneck,
     escape_path,
     number_of_pieces,
+    radial_network,
+    tubes,
+    ranks,
+    inner_product,
+    ball,
+    ridges,
+    square,
+    product,
+    oscillation,
+    alternating_labels,
+    sawtooth,
 )
 
 
