@@ -120,7 +120,7 @@ def to_onnx(network: ReLUNetwork, path: str | os.PathLike[str], dtype: Any = np.
     if found.size * np.dtype(dtype).itemsize > _ONNX_LIMIT:
         raise ValueError(f"An ONNX file holds two gigabytes at most; this network has {found.size} parameters.")
     try:
-        from onnx import TensorProto, checker, helper, numpy_helper
+        from onnx import TensorProto, checker, helper, numpy_helper  # type: ignore[import-not-found]
     except ImportError:
         raise ImportError("to_onnx needs the package onnx: pip install 'width-expressivity[onnx]'.") from None
     number = TensorProto.DOUBLE if np.dtype(dtype) == np.float64 else TensorProto.FLOAT
