@@ -11,8 +11,8 @@ cells; the measure of ramps that are too thin to be resolved is added to the hal
 the largest error at a point and what an escape path certifies stands for the error; both are lower bounds. Slopes are
 fits of log error against log H over the finer half of the sizes.
 
-`default` takes half a minute on two cores; deep narrow networks do not gain from a GPU. The exit status is 0 if the claim
-held, 1 if not, 2 if the run was refused.
+`default` takes half a minute on two cores; deep narrow networks do not gain from a GPU. The exit status is 0 if the
+claim held, 1 if not, 2 if the run was refused.
 """
 
 import dataclasses
