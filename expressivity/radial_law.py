@@ -169,7 +169,12 @@ def phi(d: int, r: Any) -> Any:
 
 
 def radial_pdf(dim: int, r: Any) -> Any:
-    r"""$p(r) = (d/r)\,J_{d/2}(2\pi R_d r)^2$; 0 where the density is below the smallest float64.
+    r"""$p(r) = (d/r)\,J_{d/2}(2\pi R_d r)^2$.
+
+    Near 0 the density is below the smallest float64; up to d = 200 it is 0 there.
+
+    Raises:
+        ValueError: If a radius is negative, or the Bessel function underflows and d is above 200.
 
     >>> round(float(radial_pdf(2, 0.5)), 12), float(radial_pdf(1, 0.0))
     (1.349754437927, 2.0)
@@ -177,6 +182,7 @@ def radial_pdf(dim: int, r: Any) -> Any:
     t = np.atleast_1d(phase(dim, r))
     value = np.full(t.shape, 2.0 if dim == 1 else 0.0)
     inside = (t > 1e-300) & np.isfinite(t)
+    _refuse_underflow(dim, t[inside])
     value[inside] = 2 * np.pi * ball_radius(dim) * phase_pdf(dim, t[inside])
     value[np.isinf(t)] = 0.0
     return _like(r, value)
@@ -221,10 +227,26 @@ def radial_sf(dim: int, r: Any) -> Any:
 def radial_cdf(dim: int, r: Any) -> Any:
     r"""$P(|x| \le r) = J_\nu(t)^2 + 2\sum_{k\ge1} J_{\nu+k}(t)^2$, $t = 2\pi R_d r$.
 
+    Raises:
+        ValueError: As for `radial_pdf`.
+
     >>> round(float(radial_cdf(2, 0.4739826499109704)), 12)
     0.5
     """
-    return _like(r, phase_cdf(dim, np.atleast_1d(phase(dim, r))))
+    t = np.atleast_1d(phase(dim, r))
+    _refuse_underflow(dim, t[(t > 0) & np.isfinite(t)])
+    return _like(r, phase_cdf(dim, t))
+
+
+def _refuse_underflow(dim: int, t: np.ndarray) -> None:
+    """In the dimensions that are promised a value below 1e-308 is 0; beyond, it is said."""
+    near = t[t < dim / 2]
+    if dim > 200 and near.size and np.abs(bessel(dim, near)).min() < 1e-154:
+        raise ValueError(
+            f"J_{dim / 2:g} underflows in float64 at dimension {dim} and radius "
+            f"{float(near.min()) / (2 * np.pi * ball_radius(dim)):.6g}: the probability there is below 1e-308. Use "
+            "larger radii, or a dimension up to 200."
+        )
 
 
 def radial_mass(dim: int, inner: float, outer: float) -> float:
@@ -233,10 +255,11 @@ def radial_mass(dim: int, inner: float, outer: float) -> float:
     >>> round(radial_mass(2, 2**0.5, 8**0.5), 14)
     0.07591217573714
     """
-    low, high = radial_cdf(dim, np.array([inner, outer]))
+    t = phase(dim, np.array([inner, outer]))
+    low, high = phase_cdf(dim, t)
     if high < 0.5:
         return float(high - low)
-    far_low, far_high = radial_sf(dim, np.array([inner, outer]))
+    far_low, far_high = phase_sf(dim, t)
     return float(far_low - far_high)
 
 

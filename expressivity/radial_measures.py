@@ -54,7 +54,7 @@ class EldanShamir(AbstractMeasure):
         return False
 
     def radial_pdf(self, r: Any) -> Any:
-        r"""$p(r) = (d/r)\,J_{d/2}(2\pi R_d r)^2$; 0 where that is below the smallest float64."""
+        r"""$p(r) = (d/r)\,J_{d/2}(2\pi R_d r)^2$; a ValueError says where that underflows and d is above 200."""
         return law.radial_pdf(self.dim, r)
 
     def radial_sf(self, r: Any) -> Any:

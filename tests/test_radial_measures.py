@@ -146,6 +146,12 @@ def test_bessel_underflow_is_said():
         radial_law.phi(4000, 6.0)
     with pytest.raises(ValueError, match="underflows"):
         EldanShamirShell(400, 0.1, 0.2)
+    for law in (ex.EldanShamir(5000).radial_pdf, ex.EldanShamir(5000).radial_cdf):
+        with pytest.raises(ValueError, match=r"underflows.*dimension 5000.*radius 1"):
+            law([1.0, 40.0])
+        assert np.all(np.isfinite(law([0.0, 40.0, math.inf])))
+    assert ex.EldanShamir(200).radial_pdf(1e-3) == 0.0
+    assert ex.EldanShamir(5000).shell(1.0, 40.0).mass > 0
 
 
 @pytest.mark.parametrize(("dim", "order"), [(1, 400), (2, 160), (3, 32)])
