@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from expressivity.models.channel_major import ChannelMajor
 from expressivity.models.family import WidthLike, as_width
 from expressivity.models.layers import RULES, Layers, LayerSpec, Rule, he, initial_layers, initial_moments
 from expressivity.models.walk import Forward, Outline
@@ -14,6 +15,7 @@ from expressivity.width import Width
 
 InputSize = int | tuple[int, ...]
 PUBLISHED = Width()
+LAYOUTS = ("batch_last", "nhwc")
 
 
 def image_shape(input_size: InputSize) -> tuple[int, int, int]:
@@ -92,12 +94,27 @@ class ConvNet(abc.ABC):
         return Layers(names, initial_layers(key, specs, rule), width), initial_moments(specs, width)
 
     def apply(
-        self, model: Layers, state: Layers, x: Any, training: bool = False, key: Any = None
+        self,
+        model: Layers,
+        state: Layers,
+        x: Any,
+        training: bool = False,
+        key: Any = None,
+        layout: str | None = None,
     ) -> tuple[jax.Array, Layers]:
         """The logits (batch, classes) of images `x` (batch, height, width, channels), and the state afterwards.
 
         In training, batch norm uses the moments of the batch and the running ones are updated; otherwise the state
         comes back as it was. The computation runs in the precision of `x`.
+
+        Args:
+            model: Of `init`.
+            state: Of `init`, or of an `apply` before.
+            x: Images (batch, height, width, channels).
+            training: Whether batch norm reads the batch, and dropout drops.
+            key: A JAX random key; dropout in training needs one.
+            layout: How it is computed: "batch_last", fast on CPUs, or "nhwc", right for accelerators; by the default
+                platform of JAX if not given. Both give the same numbers up to rounding.
 
         Raises:
             ValueError: If `x` is not such a batch, or `model` is not of this family.
@@ -111,9 +128,21 @@ class ConvNet(abc.ABC):
         first = next((layer.kernel for _, layer in model if hasattr(layer, "kernel")), None)
         if first is not None and first.shape[-2] != x.shape[-1]:
             raise ValueError(f"The model reads images of {first.shape[-2]} channels; got {x.shape[-1]}.")
-        net = Forward(self.width_dims(model.width), model, state, training, key)
-        logits = self.forward(net, x)
-        return logits, net.state(state) if training else state
+        if layout is None:
+            layout = "batch_last" if jax.default_backend() == "cpu" else "nhwc"
+        checked_choice("layout", layout, LAYOUTS)
+        logits, after = _walk(self, model, state, x, bool(training), key, layout)
+        return logits, after if training else state
+
+
+@functools.partial(jax.jit, static_argnames=("family", "training", "layout"))
+def _walk(
+    family: ConvNet, model: Layers, state: Layers, x: Any, training: bool, key: Any, layout: str
+) -> tuple[jax.Array, Layers]:
+    walker = ChannelMajor if layout == "batch_last" else Forward
+    net = walker(family.width_dims(model.width), model, state, training, key)
+    logits = family.forward(net, x.transpose(3, 1, 2, 0)).T if layout == "batch_last" else family.forward(net, x)
+    return logits, net.state(state) if training else state
 
 
 @functools.lru_cache(maxsize=256)

@@ -127,9 +127,9 @@ class Outline:
         x = self._read(x)
         return (*x[:-1], 2 * x[-1]) if activation == "crelu" else x
 
-    def max_pool(self, x: Any, window: int, stride: int, padding: Padding = 0, ceil: bool = False) -> Any:
+    def max_pool(self, x: Any, window: int, stride: int, padding: Padding = 0) -> Any:
         x = self._read(x)
-        return *(_pool_extent(size, window, stride, padding, ceil) for size in x[:2]), x[-1]
+        return *(_extent(size, window, stride, padding, "a pooling") for size in x[:2]), x[-1]
 
     def average_pool(self, x: Any, window: int, stride: int, padding: Padding = 0) -> Any:
         return self.max_pool(x, window, stride, padding)
@@ -171,12 +171,6 @@ class Outline:
         return -(-x[0] // stride), -(-x[1] // stride), channels
 
 
-def _pool_extent(size: int, window: int, stride: int, padding: Padding, ceil: bool) -> int:
-    out = _extent(size, window, stride, padding, "a pooling")
-    before, after = pads(size, window, stride, padding)
-    return out + bool(ceil and (size + before + after - window) % stride)
-
-
 class Forward:
     """Computes a network on a batch (batch, height, width, channels) with the arrays of `model` and `state`.
 
@@ -212,7 +206,7 @@ class Forward:
         groups: int = 1,
         bias: bool = False,
     ) -> Any:
-        layer = self._layer(name, Conv)
+        layer = find_layer(self.layers, name, Conv)
         rows, columns = (pads(size, kernel, stride, padding) for size in x.shape[1:3])
         y = lax.conv_general_dilated(
             x,
@@ -225,7 +219,7 @@ class Forward:
         return y if layer.bias is None else y + _channelwise(layer.bias, y)
 
     def batch_norm(self, name: str, x: Any, epsilon: float = 1e-5, decay: float = 0.9) -> Any:
-        layer, running = self._layer(name, BatchNorm), self.running[name]
+        layer, running = find_layer(self.layers, name, BatchNorm), self.running[name]
         if not self.training:
             mean, variance = running.mean, running.variance
         else:
@@ -236,13 +230,13 @@ class Forward:
             variance = jnp.square(wide - _channelwise(mean, wide)).mean(axes)
             count = math.prod(x.shape[:-1])
             unbiased = variance * (count / max(count - 1, 1))
-            self.moments[name] = Moments(_blend(running.mean, mean, decay), _blend(running.variance, unbiased, decay))
+            self.moments[name] = Moments(blend(running.mean, mean, decay), blend(running.variance, unbiased, decay))
         gain = layer.scale * lax.rsqrt(variance + epsilon)
         offset = layer.shift - mean * gain
         return x * _channelwise(gain, x) + _channelwise(offset, x)
 
     def dense(self, name: str, x: Any, features: int) -> Any:
-        layer = self._layer(name, Dense)
+        layer = find_layer(self.layers, name, Dense)
         y = x.reshape(x.shape[0], -1) @ layer.kernel.astype(x.dtype)
         return y if layer.bias is None else y + _channelwise(layer.bias, y)
 
@@ -251,13 +245,8 @@ class Forward:
             return jnp.concatenate([jax.nn.relu(x), jax.nn.relu(-x)], axis=-1)
         return getattr(jax.nn, activation)(x)
 
-    def max_pool(self, x: Any, window: int, stride: int, padding: Padding = 0, ceil: bool = False) -> Any:
+    def max_pool(self, x: Any, window: int, stride: int, padding: Padding = 0) -> Any:
         around = [pads(size, window, stride, padding) for size in x.shape[1:3]]
-        if ceil:
-            around = [
-                (before, after + (-(size + before + after - window)) % stride)
-                for size, (before, after) in zip(x.shape[1:3], around, strict=True)
-            ]
         return lax.reduce_window(
             x, -jnp.inf, lax.max, (1, window, window, 1), (1, stride, stride, 1), ((0, 0), *around, (0, 0))
         )
@@ -307,19 +296,26 @@ class Forward:
         x = x[:, ::stride, ::stride, :channels]
         return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, channels - x.shape[-1])))
 
-    def _layer(self, name: str, kind: type) -> Any:
-        layer = self.layers.get(name)
-        if not isinstance(layer, kind):
-            raise ValueError(
-                f"The model has no {kind.__name__} layer {name!r}; it was made by another family, or by one with other "
-                "settings."
-            )
-        return layer
+
+def find_layer(layers: dict[str, Any], name: str, kind: type) -> Any:
+    """The layer `name`, where there is one of that kind.
+
+    Raises:
+        ValueError: If not.
+    """
+    layer = layers.get(name)
+    if not isinstance(layer, kind):
+        raise ValueError(
+            f"The model has no {kind.__name__} layer {name!r}; it was made by another family, or by one with other "
+            "settings."
+        )
+    return layer
 
 
 def _channelwise(values: Any, like: Any) -> Any:
     return values.astype(like.dtype).reshape((1,) * (like.ndim - 1) + values.shape)
 
 
-def _blend(old: Any, new: Any, decay: float) -> Any:
+def blend(old: Any, new: Any, decay: float) -> Any:
+    """decay old + (1 - decay) new, in the precision of `old`."""
     return decay * old + (1 - decay) * new.astype(old.dtype)

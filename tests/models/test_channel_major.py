@@ -1,0 +1,52 @@
+"""Both layouts compute the same: logits, running moments and gradients of every family, in float64."""
+
+import jax
+import numpy as np
+import pytest
+
+import expressivity as ex
+
+FAMILIES = [
+    (ex.AllConv6(1, classes=4, dropout=0.5), 32),
+    (ex.AllConv6("allconv5", classes=4, batch_norm=True, activation="crelu"), 42),
+    (ex.ConvPoolCNNC(4), 17),
+    pytest.param(ex.MobileNet(classes=4, shallow=True), 41, marks=pytest.mark.slow),
+    (ex.WideResNet(10, 4), 12),
+    (ex.CifarResNet(8, 4), 11),
+    (ex.DenseNet(7, 12, 4, bottleneck=False), 8),
+    pytest.param(ex.ShuffleNet(1, 4, groups=2), 32, marks=pytest.mark.slow),
+    pytest.param(ex.ShuffleNet(2, 4), 32, marks=pytest.mark.slow),
+    pytest.param(ex.ImageNetResNet(18, 4), 33, marks=pytest.mark.slow),
+]
+WIDTHS = {"ShuffleNet": ex.Width(0.5, divisor=8), "ConvPoolCNNC": ex.Width(0.1), "DenseNet": ex.Width(0.5)}
+
+
+@pytest.mark.parametrize(("family", "size"), FAMILIES)
+def test_both_layouts_compute_the_same(family, size):
+    width = WIDTHS.get(type(family).__name__, ex.Width(0.25))
+    rng = np.random.default_rng(0)
+    with jax.enable_x64(True):
+        model, state = family.init(jax.random.key(0), width, size, initialisation="he")
+        x, weights = rng.normal(size=(3, size, size + 1, 3)), rng.normal(size=(3, 4))
+
+        def loss(model, layout):
+            logits, after = family.apply(model, state, x, True, jax.random.key(1), layout)
+            return (weights * logits).sum(), (logits, after)
+
+        gradient = jax.jit(jax.grad(loss, has_aux=True), static_argnums=1)
+        one, two = gradient(model, "nhwc"), gradient(model, "batch_last")
+        still = [
+            jax.jit(lambda model, layout=layout: family.apply(model, state, x, layout=layout)[0])(model)
+            for layout in ("nhwc", "batch_last")
+        ]
+    # sums of up to 10^5 numbers in another order, through batch norms that amplify: 1e-10 of the largest
+    for a, b in zip(jax.tree.leaves((one, still[0])), jax.tree.leaves((two, still[1])), strict=True):
+        a, b = np.asarray(a), np.asarray(b)
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-10 * max(1.0, abs(a).max()))
+
+
+def test_a_layout_that_does_not_exist():
+    family = ex.AllConv6(1)
+    model, state = family.init(jax.random.key(0), ex.Width(), 32)
+    with pytest.raises(ValueError, match="batch_last, nhwc; got 'nchw'"):
+        family.apply(model, state, np.zeros((1, 32, 32, 3), np.float32), layout="nchw")
