@@ -39,7 +39,7 @@ _TITLES = {
     "product": "$x_1 x_2$",
     "cosine_norm": r"$\cos\,2\pi|x|$",
     "ball_indicator": "ball indicator",
-    "ridge": r"$\sin(\pi\, w\cdot x)$",
+    "ridge": r"$2\,w\cdot x$ cut at $\pm 1$",
     "parabola_ridge": "$x_1 + x_2^2$",
     "max_affine": f"max of {PIECES} affine functions",
 }
@@ -76,6 +76,9 @@ def constructions(target: ex.Target, most_layers: int) -> list[Built]:
     """
     n, found = target.dim, []
     measure: Any = target.measure
+    if target.network is not None and target.network.width <= 4 * n:
+        theorem = theorems.find("expressivity", "targets that are networks")
+        found.append(Built("the target itself", ex.Construction(target.network, target, theorem, 0.0, "sup", 4 * n)))
     if target.quadratic is not None and np.linalg.eigvalsh(target.quadratic.matrix).min() > 0:
         found.append(Built("tangent planes", tangent_planes(target, min(most_layers, 64) + 1)))
     if target.name == "max_affine":

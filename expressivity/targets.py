@@ -276,9 +276,11 @@ def ball_indicator(measure: AbstractMeasure, radius: float | None = None) -> Tar
 
 
 def ridge(measure: AbstractMeasure, direction: Sequence[float] | None = None) -> Target:
-    r"""$f(x) = \sin(\pi\, w \cdot x)$ for a unit vector w: the negative control.
+    r"""$f(x) = \min(\max(2\, w \cdot x, -1), 1)$ for a unit vector w: the negative control.
 
-    It is constant along n - 1 directions, so narrow networks must succeed and no floor may forbid them.
+    It is constant along n - 1 directions and monotone along w, and a network of width 1 with two hidden layers equals
+    it (`network`), $f(x) = 1 - \sigma(2 - \sigma(2\, w \cdot x + 1))$. So every width succeeds, and a floor at any of
+    them would be an error.
 
     Args:
         measure: The measure.
@@ -288,14 +290,19 @@ def ridge(measure: AbstractMeasure, direction: Sequence[float] | None = None) ->
         ValueError: If the direction has the wrong length or is zero.
 
     >>> import expressivity as ex
-    >>> float(ex.targets.ridge(ex.Box(1)).values([[0.5]])[0])
-    1.0
+    >>> target = ex.targets.ridge(ex.Box(1))
+    >>> target.values([[0.25], [-0.75]]).tolist(), target.network.width
+    ([0.5, -1.0], 1)
     """
     w = np.ones(measure.dim) if direction is None else np.asarray(direction, dtype=np.float64)
     if w.shape != (measure.dim,) or not 0 < np.linalg.norm(w) < math.inf:
         raise ValueError(f"A ridge direction is a nonzero vector of {measure.dim} numbers; got {direction!r}.")
     w = w / np.linalg.norm(w)
-    return Target(lambda x: jnp.sin(jnp.pi * jnp.sum(w * x)), measure, lipschitz=math.pi, name="ridge")
+    one = np.ones((1, 1))
+    network = ReLUNetwork.from_layers([(2 * w[None], [1.0]), (-one, [2.0]), (-one, [1.0])])
+    return Target(
+        lambda x: jnp.clip(2 * jnp.sum(w * x), -1.0, 1.0), measure, lipschitz=2.0, name="ridge", network=network
+    )
 
 
 def parabola_ridge(measure: AbstractMeasure) -> Target:

@@ -186,6 +186,14 @@ _TABLE: tuple[Theorem, ...] = (
     ),
     _record(
         _HERE,
+        "targets that are networks",
+        "certificates",
+        True,
+        """A target that is itself a ReLU network is attained with error 0 by every class of networks that holds that
+        network.""",
+    ),
+    _record(
+        _HERE,
         "constant directions",
         "certificates",
         True,

@@ -17,7 +17,7 @@ NAMED = {
     "product": (targets.product, lambda x: x[0] * x[1]),
     "cosine_norm": (targets.cosine_norm, lambda x: math.cos(2 * math.pi * math.hypot(*x))),
     "ball_indicator": (targets.ball_indicator, lambda x: 1.0 if math.hypot(*x) <= math.sqrt(0.5) else 0.0),
-    "ridge": (targets.ridge, lambda x: math.sin(math.pi * sum(x) / math.sqrt(len(x)))),
+    "ridge": (targets.ridge, lambda x: min(max(2 * sum(x) / math.sqrt(len(x)), -1.0), 1.0)),
     "parabola_ridge": (targets.parabola_ridge, lambda x: x[0] + x[1] ** 2),
     "random_network": (targets.random_network, None),
     "max_affine": (targets.max_affine, None),
@@ -216,8 +216,18 @@ def test_seeds_give_different_networks():
 
 def test_ridge_direction_is_normalised():
     target = targets.ridge(ex.Box(2), direction=[3.0, 4.0])
-    assert target.values([[0.6, -0.45]])[0] == pytest.approx(0.0, abs=1e-15)
-    assert target.values([[0.3, 0.4]])[0] == pytest.approx(1.0)
+    # w = (0.6, 0.8): orthogonal, along w by a fifth, and beyond the ramp
+    expected = pytest.approx([0.0, 0.4, -1.0], abs=1e-15)
+    assert target.values([[0.6, -0.45], [0.12, 0.16], [-0.6, -0.8]]) == expected
+
+
+@pytest.mark.parametrize("measure", [ex.Box(2), ex.Ball(3), ex.Box(1)])
+def test_the_network_of_the_ridge_is_the_ridge_at_width_1(measure):
+    target = targets.ridge(measure)
+    points = np.asarray(measure.sample(jax.random.key(1), 500), dtype=np.float64)
+    assert target.network is not None
+    assert target.network.width == 1
+    assert ex.evaluate(target.network, points)[:, 0] == pytest.approx(target.values(points), abs=1e-14)
 
 
 def test_fingerprints_tell_targets_apart():
