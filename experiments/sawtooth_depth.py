@@ -206,7 +206,7 @@ def draw_figure(teeth: Any, parabolas: Any, trained: Any) -> Any:
     middle.legend(frameon=False, fontsize="x-small")
     right.plot(trained["width"], trained["error"], ".", label="students, L2")
     floors = trained.groupby("width")["floor"].first()
-    right.step(floors.index, floors, where="post", label="floor, L1")
+    right.step(floors.index, floors, where="pre", label="floor, L1")
     right.set(xscale="log", xlabel="width", ylabel="error", title="sawtooth, one hidden layer", ylim=(0, None))
     right.legend(frameon=False, fontsize="x-small")
     return figure

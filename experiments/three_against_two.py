@@ -230,14 +230,18 @@ def draw_figure(table: Any, trained: Any) -> Any:
     crossing = best[best["ratio"] > 1]
     if len(crossing):
         left.axvline(float(crossing["d"].iloc[0]), color="0.6", linewidth=0.8)
-        left.annotate(
+        left.text(
+            float(crossing["d"].iloc[0]) * 1.06,
+            0.55,
             f"certified separation from d = {int(crossing['d'].iloc[0])}",
-            (float(crossing["d"].iloc[0]), 1.0),
-            xytext=(4, 12),
-            textcoords="offset points",
+            transform=left.get_xaxis_transform(),
             fontsize="small",
+            rotation=90,
+            va="center",
         )
     left.set(xscale="log", yscale="log", xlabel="dimension d", ylabel="directions or units")
+    left.set_xticks(best["d"], labels=[str(d) for d in best["d"]])
+    left.minorticks_off()
     left.set_title("relative L2 accuracy 1/2", fontsize="medium", loc="left")
     left.legend(frameon=False, fontsize="small")
     for number, (d, rows) in enumerate(trained.groupby("d")):
@@ -249,7 +253,14 @@ def draw_figure(table: Any, trained: Any) -> Any:
                 chosen.index, chosen, marker + style, color=colour, markersize=4, label=f"d={d}, {layers} hidden"
             )
         floor = rows[rows["hidden_layers"] == 1].groupby("width")["floor"].first()
-        right.step(floor.index, floor, where="post", color=colour, linewidth=2.5, alpha=0.35)
+        right.step(
+            floor.index,
+            floor,
+            where="pre",  # a floor for w holds for every smaller width
+            color=colour,
+            linewidth=2.5,
+            alpha=0.35,
+        )
     right.set(xscale="log", xlabel="width", ylabel="squared L2 error / norm", ylim=(0, 1.2))
     right.set_title("bounded students; thick: floor for one hidden layer", fontsize="medium", loc="left")
     right.legend(frameon=False, fontsize="x-small", ncols=2)
