@@ -115,7 +115,7 @@ def test_a_violated_floor_fails_the_run(smoke, tmp_path, cache):
     assert "does not hold in this run" in (out / "report.html").read_text()
 
 
-def test_a_second_process_is_turned_away_in_one_sentence(tmp_path, cache):
+def test_a_second_process_is_turned_away_and_a_killed_one_goes_on(smoke, tmp_path, cache):
     out = tmp_path / "run"
     command = [sys.executable, "-m", "experiments.error_vs_width", "--preset", "smoke", "--out", str(out)]
     where = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": str(cache)}
@@ -130,6 +130,10 @@ def test_a_second_process_is_turned_away_in_one_sentence(tmp_path, cache):
         f"Another process (id {first.pid}) is working in {str(out)!r}; wait for it to end or choose another output "
         "folder."
     )
+    third = call("--preset", "smoke", "--out", out, cache=cache)
+    assert third.returncode == 0, third.stderr
+    for name in ("table.csv", "verdicts.csv", "audit.csv"):
+        assert (out / name).read_bytes() == (smoke[0] / name).read_bytes()
 
 
 def test_a_table_of_ones_own(tmp_path, cache):
