@@ -119,7 +119,7 @@ PRESETS = {"smoke": SMOKE, "default": Settings(), "paper": PAPER}
 @dataclasses.dataclass(frozen=True)
 class Options:
     preset: Literal["smoke", "default", "paper"] = "default"
-    """smoke: seconds; default: three minutes on two cores; paper: hours on a CPU, meant for a GPU."""
+    """smoke: seconds; default: under three minutes on two cores; paper: many hours, meant for a GPU."""
     out: pathlib.Path = pathlib.Path("runs/error_vs_width")
     """Output folder."""
     seeds: int | None = None
