@@ -10,9 +10,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "expressivity"
 
 FLOORS = (
-    ("depth_theorems", "theorems", "tracing", "width"),
+    ("depth_theorems", "theorem_code", "theorems", "tracing", "width"),
     ("relu",),
-    ("measures", "radial_law", "radial_measures", "radial_profiles", "radial_sampling", "targets", "norms"),
+    ("measures", "radial_law", "radial_measures", "radial_profiles", "radial_sampling", "target", "targets", "norms"),
     ("constructions", "certificates"),
     ("models", "data"),
     ("training",),

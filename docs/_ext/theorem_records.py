@@ -1,11 +1,14 @@
-"""The directive `records`: the theorem records that name the page on which it stands, or all of them with `:all:`."""
+"""The directive `records`: the theorem records that name the page on which it stands, or all of them with `:all:`.
+
+Every row leads to the code that computes with the statement, as `expressivity.theorem_code` tells.
+"""
 
 from docutils import nodes
 from docutils.parsers.rst import Directive, directives
 from sphinx import addnodes
 from sphinx.application import Sphinx
 
-from expressivity import theorems
+from expressivity import theorem_code, theorems
 
 
 class Records(Directive):
@@ -17,7 +20,7 @@ class Records(Directive):
         chosen = [t for t in theorems.THEOREMS if "all" in self.options or t.page == page]
         if not chosen:
             raise self.error(f"No theorem record names the page {page}.")
-        head = ["Source", "Statement", "Constants"] + (["Page"] if "all" in self.options else [])
+        head = ["Source", "Statement", "Constants", "Code"] + (["Page"] if "all" in self.options else [])
         rows = [[nodes.paragraph(text=word) for word in head]]
         for theorem in chosen:
             row: list[nodes.Node] = [
@@ -26,6 +29,7 @@ class Records(Directive):
                 ),
                 nodes.paragraph(text=theorem.statement),
                 nodes.paragraph(text="explicit" if theorem.explicit else "existential"),
+                _code(theorem, page),
             ]
             if "all" in self.options:
                 link = addnodes.pending_xref(
@@ -36,7 +40,25 @@ class Records(Directive):
                 cell += link
                 row.append(cell)
             rows.append(row)
-        return [_table(rows, [20, 60, 10, 10][: len(head)])]
+        return [_table(rows, [18, 46, 10, 16, 10][: len(head)])]
+
+
+def _code(theorem: theorems.Theorem, page: str) -> nodes.Node:
+    """Links to what computes with the statement, or why nothing does."""
+    address = (theorem.key, theorem.number)
+    if address in theorem_code.QUOTED:
+        return nodes.paragraph(text=f"none: {theorem_code.QUOTED[address]}")
+    cell = nodes.paragraph()
+    for number, name in enumerate(theorem_code.CODE[address]):
+        if number:
+            cell += nodes.Text(", ")
+        target = f"expressivity.{name}"
+        link = addnodes.pending_xref(
+            "", refdomain="py", reftype="obj", reftarget=target, refexplicit=True, refdoc=page, refwarn=True
+        )
+        link += nodes.literal(text=".".join(name.split(".")[-2:]))
+        cell += link
+    return cell
 
 
 def _table(rows: list[list[nodes.Node]], widths: list[int]) -> nodes.table:
