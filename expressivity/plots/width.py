@@ -244,6 +244,10 @@ def _finish(ax: "Axes", rows: Any, norm: str, widths: list[int], place: dict[int
     ax.set_xticks([place[w] for w in widths], labels)
     ax.set_xlim(-0.5, len(widths) - 0.5)
     ax.set_yscale("log")
+    low, high = ax.get_ylim()
+    if high < 12 * low:  # about one decade: plain numbers
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter("{x:g}")
     for edge in range(1, len(widths)):
         ax.axvline(edge - 0.5, color="0.9", lw=0.6, zorder=-1)
     ax.tick_params(axis="x", length=0)
