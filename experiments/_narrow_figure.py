@@ -35,7 +35,8 @@ def _panel(ax: Any, rows: Any, memory: Any, n: int) -> None:
         here = rows[(rows["width_rule"] == width) & (rows["depth_rule"] == depth)]
         ratios = [s.ratio for k in counts for s in shapes(n, int(k)) if (s.rule, s.depth_rule) == (width, depth)]
         low, high = f"{min(ratios):.2g}", f"{max(ratios):.2g}"
-        names.append(f"{"compiler's" if depth == 'compiler' else depth}\n{low if low == high else f'{low} to {high}'}")
+        title = "compiler's" if depth == "compiler" else depth
+        names.append(f"{title}\n{low if low == high else f'{low} to {high}'}")
         if max(ratios) < 1:
             ax.axvspan(place - 0.5, place + 0.5, color="0.94", lw=0, zorder=-3)
         for k in counts:
