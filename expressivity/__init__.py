@@ -64,7 +64,7 @@ from expressivity.relu.network import ReLUNetwork as ReLUNetwork
 from expressivity.sweeps.result import SweepResult as SweepResult
 from expressivity.sweeps.run import run as run
 from expressivity.sweeps.sweep import Sweep as Sweep
-from expressivity.targets import Target as Target
+from expressivity.target import Target as Target
 
 # training
 from expressivity.training.recipes import Recipe as Recipe

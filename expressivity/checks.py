@@ -33,7 +33,7 @@ from expressivity.relu.evaluate import evaluate
 from expressivity.relu.exact import pieces
 from expressivity.relu.gadgets import random_network
 from expressivity.relu.network import ReLUNetwork
-from expressivity.targets import Target
+from expressivity.target import Target
 from expressivity.theorems import Theorem, find
 
 

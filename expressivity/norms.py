@@ -14,7 +14,7 @@ from expressivity.measures import AbstractDomain, Points, gauss_legendre
 from expressivity.relu.evaluate import evaluate
 from expressivity.relu.network import ReLUNetwork
 from expressivity.relu.segment import breakpoints
-from expressivity.targets import QUADRATURE_ORDERS, Target
+from expressivity.target import QUADRATURE_ORDERS, Target
 
 NORMS = ("L1", "L2", "sup")
 _SAMPLES = 1 << 18

@@ -10,7 +10,7 @@ ROLES = {
     "targets": (
         "Targets, measures, errors",
         "What is approximated, in which measure, and how far a network is from it.",
-        ("targets", "measures", "norms", "radial_law", "radial_measures", "radial_profiles"),
+        ("target", "targets", "measures", "norms", "radial_law", "radial_measures", "radial_profiles"),
     ),
     "constructions": ("Constructions", "Ceilings: networks that theorems construct.", ("constructions",)),
     "certificates": ("Certificates", "Floors: bounds that no network of a class can beat.", ("certificates",)),

@@ -12,7 +12,7 @@ from expressivity.certificates.fibres import domain_of, values_on
 from expressivity.certificates.monotone_ridges import isotonic
 from expressivity.certificates.quadratic import isotropic_factor
 from expressivity.measures import AbstractDomain, Ball, sphere_points
-from expressivity.targets import Target
+from expressivity.target import Target
 from expressivity.theorems import find
 
 _THEOREM = find("expressivity", "bottleneck")

@@ -11,7 +11,7 @@ from expressivity.certificates.base import Certificate, NetworkClass
 from expressivity.certificates.fibres import Fibres, domain_of, fibres, oscillation, spread, values_on
 from expressivity.measures import AbstractDomain, Ball, Box
 from expressivity.norms import checked_norm, scalar_network
-from expressivity.targets import Target
+from expressivity.target import Target
 from expressivity.theorems import find
 
 _THEOREM = find("expressivity", "constant directions")

@@ -12,7 +12,7 @@ from expressivity.measures import AbstractDomain
 from expressivity.norms import scalar_network
 from expressivity.relu.evaluate import evaluate
 from expressivity.relu.network import ReLUNetwork
-from expressivity.targets import Target
+from expressivity.target import Target
 from expressivity.theorems import find
 
 _THEOREM = find("expressivity", "escape path")

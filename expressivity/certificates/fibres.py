@@ -10,7 +10,7 @@ import scipy.special
 from jaxtyping import Float
 
 from expressivity.measures import AbstractDomain, AbstractMeasure, Ball, Box, sphere_rule
-from expressivity.targets import Target
+from expressivity.target import Target
 
 CHUNK = 1 << 18
 

@@ -12,7 +12,7 @@ from expressivity.certificates.moments import ball_packing, moment
 from expressivity.certificates.monotone_ridges import isotonic
 from expressivity.measures import Ball, Box
 from expressivity.norms import NORMS, checked_norm
-from expressivity.targets import Target
+from expressivity.target import Target
 from expressivity.theorems import find
 
 _NOTHING = find("expressivity", "constant directions")

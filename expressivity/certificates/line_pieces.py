@@ -13,7 +13,7 @@ from expressivity.certificates.counting import pieces_bound
 from expressivity.certificates.fibres import domain_of, fibres, reach, values_on
 from expressivity.measures import AbstractDomain
 from expressivity.norms import checked_norm
-from expressivity.targets import Target
+from expressivity.target import Target
 from expressivity.theorems import find
 
 _THEOREM = find("expressivity", "pieces in one dimension")

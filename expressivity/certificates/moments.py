@@ -9,7 +9,7 @@ from expressivity.certificates.base import Certificate, NetworkClass
 from expressivity.certificates.fibres import domain_of
 from expressivity.measures import AbstractDomain, Ball
 from expressivity.norms import checked_norm
-from expressivity.targets import Target
+from expressivity.target import Target
 from expressivity.theorems import find
 
 _THEOREM = find("expressivity", "moment certificate")

@@ -13,7 +13,7 @@ from expressivity.certificates.fibres import Fibres, domain_of, fibres, values_o
 from expressivity.certificates.quadratic import isotropic_factor
 from expressivity.measures import AbstractDomain, Ball
 from expressivity.norms import checked_norm
-from expressivity.targets import Target
+from expressivity.target import Target
 from expressivity.theorems import find
 
 _THEOREM = find("expressivity", "isotonic ridge")

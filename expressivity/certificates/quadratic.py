@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from expressivity.measures import AbstractMeasure, Ball, Box
-from expressivity.targets import Quadratic, Target
+from expressivity.target import Quadratic, Target
 
 
 def subspace_squared(quadratic: Quadratic, ball: Ball, basis: Float[np.ndarray, "n m"]) -> float:

@@ -10,7 +10,7 @@ from expressivity.certificates.constant_directions import spread_of_constant
 from expressivity.certificates.fibres import fibres, oscillation, spread, values_on
 from expressivity.measures import Ball
 from expressivity.norms import checked_norm
-from expressivity.targets import Target
+from expressivity.target import Target
 from expressivity.theorems import find
 
 _THEOREM = find("expressivity", "rotations")

@@ -5,7 +5,7 @@ import math
 
 from expressivity.norms import checked_norm
 from expressivity.relu.network import ReLUNetwork
-from expressivity.targets import Target
+from expressivity.target import Target
 from expressivity.theorems import Theorem
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from expressivity.measures import AbstractDomain, Points
-from expressivity.targets import Target
+from expressivity.target import Target
 
 LARGEST_GRID = 1 << 22
 

@@ -18,7 +18,7 @@ from expressivity.constructions.base import Construction
 from expressivity.measures import checked_dim
 from expressivity.radial_measures import SphereProduct
 from expressivity.relu.network import ReLUNetwork
-from expressivity.targets import Target
+from expressivity.target import Target
 
 
 def harmonic_dim(degree: int, d: int) -> int:

@@ -25,7 +25,7 @@ from expressivity.radial_law import phi as phi
 from expressivity.radial_law import tail_coefficient as tail_coefficient
 from expressivity.radial_measures import EldanShamir
 from expressivity.radial_profiles import Profile, distance_squared
-from expressivity.targets import Target
+from expressivity.target import Target
 
 
 def tube_fraction(d: int, s: Any, q: int = 1) -> Any:

@@ -16,7 +16,7 @@ from expressivity.constructions.cells import compact_domain, positive_number, re
 from expressivity.constructions.sphere_covering import circle_count, covering, covering_count
 from expressivity.measures import Ball, Points
 from expressivity.relu.network import ReLUNetwork
-from expressivity.targets import Target
+from expressivity.target import Target
 
 _MOST_CAPS = 2_000_000
 String = tuple[Points, Float[np.ndarray, " pieces"], Float[np.ndarray, " joints"]]

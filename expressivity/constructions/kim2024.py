@@ -14,7 +14,7 @@ from expressivity.constructions.base import Construction
 from expressivity.constructions.cells import cells_of, compact_domain, positive_number, whole_number
 from expressivity.constructions.staircase import Staircase, digit_ramps
 from expressivity.relu.network import ReLUNetwork
-from expressivity.targets import Target
+from expressivity.target import Target
 
 _SCALE = 0.5
 _LARGEST_SLOPE = 1e12

@@ -16,7 +16,7 @@ from expressivity.constructions.base import Construction
 from expressivity.constructions.cells import cells_of, positive_number, real_array, whole_number
 from expressivity.measures import Points
 from expressivity.relu.network import ReLUNetwork
-from expressivity.targets import Target
+from expressivity.target import Target
 
 _LARGEST_NETWORK = 1 << 28
 _PAIRWISE = 8192

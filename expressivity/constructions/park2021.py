@@ -21,7 +21,7 @@ from expressivity.constructions.cells import (
 )
 from expressivity.constructions.staircase import Staircase
 from expressivity.relu.network import Layer, ReLUNetwork
-from expressivity.targets import Target
+from expressivity.target import Target
 
 _LARGEST_NETWORK = 1 << 28
 _LEAST_RAMP = 1e-7

@@ -15,7 +15,7 @@ from expressivity import theorems
 from expressivity.constructions.base import Construction
 from expressivity.measures import Ball, checked_dim, sphere_rule
 from expressivity.relu.network import ReLUNetwork
-from expressivity.targets import Target
+from expressivity.target import Target
 
 
 def kappa(j: int, d: int) -> float:

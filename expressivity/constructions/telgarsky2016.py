@@ -17,7 +17,7 @@ from expressivity.certificates.counting import pieces_bound
 from expressivity.measures import Box
 from expressivity.relu.exact import pieces
 from expressivity.relu.network import ReLUNetwork
-from expressivity.targets import Target
+from expressivity.target import Target
 
 
 def sawtooth(k: int, *, everywhere: bool = False) -> ReLUNetwork:

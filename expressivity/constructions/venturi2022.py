@@ -14,7 +14,7 @@ from expressivity import theorems
 from expressivity.constructions.base import Construction
 from expressivity.measures import AbstractDomain
 from expressivity.relu.network import ReLUNetwork
-from expressivity.targets import Target
+from expressivity.target import Target
 
 
 def oscillation(inner: ReLUNetwork, frequency: float, *, head_knots: int, measure: AbstractDomain) -> Construction:

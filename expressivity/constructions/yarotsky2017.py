@@ -12,7 +12,7 @@ from expressivity.constructions.base import Construction
 from expressivity.measures import Box
 from expressivity.relu.calculus import compose, stack
 from expressivity.relu.network import ReLUNetwork
-from expressivity.targets import Quadratic, Target
+from expressivity.target import Quadratic, Target
 
 
 def square(m: int) -> Construction:

@@ -12,7 +12,7 @@ from expressivity.norms import default_rule, error
 from expressivity.relu.evaluate import evaluate
 from expressivity.relu.network import ReLUNetwork
 from expressivity.sweeps.result import SweepResult
-from expressivity.targets import Target
+from expressivity.target import Target
 
 COLUMNS = (
     "family",

@@ -9,7 +9,7 @@ from expressivity.data.table import Split
 from expressivity.norms import NORMS, Rule, default_rule, rule
 from expressivity.relu.evaluate import evaluate
 from expressivity.relu.network import ReLUNetwork
-from expressivity.targets import Target
+from expressivity.target import Target
 
 TABLE_NORMS = ("L1", "L2")
 _NORMAL_99 = 2.5758293035489004

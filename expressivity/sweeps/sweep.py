@@ -8,7 +8,7 @@ from expressivity.data.table import Table
 from expressivity.models.family import as_width
 from expressivity.relu.network import ReLUNetwork
 from expressivity.sweeps.store import digest
-from expressivity.targets import Target
+from expressivity.target import Target
 from expressivity.training import Recipe
 from expressivity.width import Width
 

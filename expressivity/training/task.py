@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from expressivity.targets import Target
+from expressivity.target import Target
 
 Batch = tuple[jax.Array, jax.Array]
 
