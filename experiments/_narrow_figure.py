@@ -79,7 +79,7 @@ def _legend(figure: Any, counts: Any) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    edge = {"ls": "", "mec": "black", "mew": 0.5}
+    edge: dict[str, Any] = {"ls": "", "mec": "black", "mew": 0.5}
     handles = [
         Line2D([], [], marker=MARKERS[k], mfc=COLOURS[k], ms=7, label=f"k = {k}: trained, best seed filled", **edge)
         for k in counts

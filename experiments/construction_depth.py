@@ -241,11 +241,11 @@ def draw_figure(table: Any) -> Any:
             for (name, family), colour, marker in zip(NAMES.items(), COLOURS, "os^D", strict=True):
                 rows = chosen[(chosen["family"] == family) & (chosen["error"] > 1e-12)].sort_values("hidden_layers")
                 if norm == "sup" and name != "string" and (n > 1 or name == "step"):
-                    style = {"ls": ":", "mfc": "white"}
+                    style: dict[str, Any] = {"ls": ":", "mfc": "white"}
                     if name == "cube code" and n > 1:
                         ax.plot(rows["hidden_layers"], rows["floor"], "_", color=colour, ms=11, mew=2.4)
                 else:
-                    style = {"ls": "-"}
+                    style: dict[str, Any] = {"ls": "-"}
                 ax.plot(rows["hidden_layers"], rows["error"], color=colour, marker=marker, ms=5, **style)
                 bounded = rows[rows["bound"] < float("inf")]
                 ax.plot(bounded["hidden_layers"], bounded["bound"], color=colour, ls=(0, (3.2, 1.6)), lw=1.1)
@@ -289,7 +289,7 @@ def _legend(figure: Any, columns: int) -> None:
         Line2D([], [], color=colour, marker=marker, ms=5, label=family)
         for family, colour, marker in zip(NAMES.values(), COLOURS, "os^D", strict=True)
     ]
-    grey = {"color": "0.35"}
+    grey: dict[str, Any] = {"color": "0.35"}
     handles += [
         Line2D([], [], ls=(0, (3.2, 1.6)), lw=1.1, label="proved bound", **grey),
         Line2D([], [], ls=":", marker="o", mfc="white", ms=5, label="sup: largest error seen, no bound exists", **grey),

@@ -188,12 +188,13 @@ def compiled_rows(n: int) -> list[dict[str, Any]]:
 
     import expressivity as ex
     from expressivity.constructions import vardi2022
+    from expressivity.relu import gadgets
 
     rng = np.random.default_rng(0)
     points = rng.uniform(-1.0, 1.0, (2000, n))
     rows = []
     for widths in ((40,), (16, 16)):
-        wide = ex.relu.gadgets.random_network(n, widths, 0)
+        wide = gadgets.random_network(n, widths, 0)
         for half_width, where in ((1.0, "on the cube"), (None, "on all of space")):
             thin = vardi2022.narrow(wide, half_width=half_width)
             x = points if half_width is not None else 1000 * points
@@ -264,11 +265,12 @@ def walk_rows(n: int, count: int, levels: int) -> list[dict[str, Any]]:
     from experiments.construction_depth import bump
     from expressivity import certificates
     from expressivity.constructions import kim2024
+    from expressivity.relu import gadgets
 
     # longer ramps than where errors are measured: rounding grows like the distance over the ramp
     start = np.full(n, 0.05)
     nets = [kim2024.coding_network(bump(n), levels=levels, ramp=2.0**-10).network]
-    nets += [ex.relu.gadgets.random_network(n, (n, n, n), seed) for seed in range(count)]
+    nets += [gadgets.random_network(n, (n, n, n), seed) for seed in range(count)]
     rows = []
     for number, net in enumerate(nets):
         path = certificates.escape_path(net, start, ex.Box(n, -FAR, FAR))
@@ -329,7 +331,7 @@ def landscape(dims: tuple[int, ...]) -> Any:
 
     rows = []
     for r in _landscape.RESULTS:
-        row = {"paper": r.key, "place": r.place, "domain": r.domain, "activation": r.activation}
+        row: dict[str, Any] = {"paper": r.key, "place": r.place, "domain": r.domain, "activation": r.activation}
         row |= {"statement": r.statement, "known": _landscape.SOURCES[r.known]}
         for n in dims:
             row[f"at least, n = {n}"] = r.least(n, 1) if r.least is not None and r.scalar else None

@@ -3,8 +3,9 @@
 Claim. For random targets with two hidden layers of width 2 k^2 a compiler gives networks of width 3 k^(3/2), and of
 width k^(3/2), that represent the target exactly on the cube. Training narrow networks of the same widths from random
 starts, at depths k + 2 and 4 k and at the compiler's own, does not find them: what is left between the two is
-optimisation. At width 3 k^(3/2) and depth k + 2 a narrow network has more effective parameters than its target; only
-at width k^(3/2) and depth k + 2 has it fewer, as the theorem on the efficiency of width asks.
+optimisation. At width 3 k^(3/2) and depth k + 2 a narrow network has more effective parameters than its target; at
+width k^(3/2) and depth k + 2, of which the theorem on the efficiency of width speaks, it has fewer, and it still
+leaves little of the variance: that theorem is about representation, not about approximation.
 
 Method. Targets are random networks, scaled to unit variance, so that the mean squared error is the fraction of
 variance unexplained (FVU). Narrow networks are trained on fresh points by Adam, or started from the compiled network
@@ -234,13 +235,14 @@ def recalled_table() -> Any:
     import pandas as pd
 
     import expressivity as ex
+    from expressivity.relu import gadgets
 
     rows = []
     for n, k, worst, mean in RECALLED:
         points, weights = ex.Box(n).quadrature({1: 1000, 2: 60}[n])
         spread = []
         for seed in range(20):
-            net = ex.relu.gadgets.random_network(n, (2 * k * k, 2 * k * k), seed)
+            net = gadgets.random_network(n, (2 * k * k, 2 * k * k), seed)
             h = points
             *hidden, (last, shift) = net.layers
             for w, b in hidden:

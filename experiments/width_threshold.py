@@ -215,7 +215,7 @@ def draw_figure(table: Any, path: dict[str, Any], settings: Settings) -> Any:
         1, 4, figsize=(14.6, 3.7), layout="constrained", gridspec_kw={"width_ratios": [1.2, 0.8, 1.05, 1.15]}
     )
     whole, zoom, along, errors = axes
-    style = {"origin": "lower", "vmin": 0.0, "vmax": top, "cmap": "viridis", "interpolation": "nearest"}
+    style: dict[str, Any] = {"origin": "lower", "vmin": 0.0, "vmax": top, "cmap": "viridis", "interpolation": "nearest"}
     image = whole.imshow(picture(grid, grid), extent=(-1, 1, -1, 1), **style)
     x, y = path["points"].T
     whole.plot(x, y, color="white", lw=3.4)
@@ -256,7 +256,7 @@ def _draw_errors(ax: Any, table: Any) -> None:
     ax.plot(l2["hidden_layers"], l2["bound"], color="#1f5fa8", ls=(0, (3.2, 1.6)), lw=1.2, label="L2, proved bound")
     ax.plot(l2["hidden_layers"], l2["error"], "o-", color="#1f5fa8", ms=5, label="L2, measured")
     for row in l2.itertuples():
-        offset = {
+        offset: dict[str, Any] = {
             "textcoords": "offset points",
             "xytext": (0, -13),
             "ha": "center",
