@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 FILES = {"table.csv", "timings.csv", "figure.png", "figure.pdf", "config.json", "environment.json", "report.html"}
-NAMES = ("width_threshold", "construction_depth", "minimum_width", "wide_to_narrow")
+NAMES = ("width_threshold", "construction_depth", "minimum_width", "wide_to_narrow", "search_ceilings")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -133,3 +133,43 @@ def test_the_path_of_the_threshold_network_is_exact():
     assert path["oscillation"] < 1e-10
     assert np.abs(path["points"]).max() == 1.0
     assert path["target"][0] == 0.0
+
+
+FAMILIES = ("string of caps", "difference of maxima", "narrow compiler", "register model, cut off", "step network")
+FAMILIES += ("coding network on the cube", "coding network on space", "square", "product", "radial network")
+FAMILIES += ("ball indicator",)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_network_slightly_changed_leaves_what_is_proved(family):
+    """The search must notice a network that is wrong: here by one part in ten, and shifted."""
+    import dataclasses
+
+    from experiments import _ceilings
+
+    rng = np.random.default_rng(7)
+    case = _ceilings.FAMILIES[family](rng)
+    *hidden, (weight, bias) = case.network.layers
+    shift = 10.0 if family == "string of caps" else 0.1 * (1 + float(np.abs(bias).max()))
+    wrong = type(case.network).from_layers([*hidden, (1.1 * np.asarray(weight), np.asarray(bias) + shift)])
+    points = case.clip(np.concatenate([case.sample(rng, 200), case.special(rng, 200)]))
+    assert case.reached(points)[0].max() <= 1
+    assert dataclasses.replace(case, network=wrong).reached(points)[0].max() > 1
+
+
+def test_every_family_is_searched():
+    from experiments import _ceilings
+
+    assert set(_ceilings.FAMILIES) == set(FAMILIES)
+
+
+def test_ascent_goes_up():
+    from experiments import _ceilings
+
+    rng = np.random.default_rng(3)
+    case = _ceilings.FAMILIES["square"](rng)
+    points = case.sample(rng, 12)
+    before, _ = case.reached(points)
+    after, _ = case.reached(_ceilings.ascend(case, points, 30))
+    assert (after >= before).all()
+    assert after.max() == pytest.approx(1, abs=1e-3)  # the bound is attained between the knots, and at them
