@@ -50,7 +50,7 @@ class Settings:
 
 
 SMOKE = Settings(cells={2: 12}, mesh={2: 0.4}, units=60, panels={2: 24}, walks=4)
-PAPER = Settings(dims=(2, 1, 3), cells={1: 128, 2: 40, 3: 12}, mesh={1: 0.01, 2: 0.1, 3: 0.5}, units=300, walks=200)
+PAPER = Settings(dims=(2, 1, 3), cells={1: 128, 2: 40, 3: 12}, mesh={1: 0.01, 2: 0.1, 3: 0.35}, units=300, walks=200)
 PRESETS = {"smoke": SMOKE, "default": Settings(), "paper": PAPER}
 
 
