@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from expressivity.certificates.base import Certificate, NetworkClass
+from expressivity.certificates.fibres import rounding
 from expressivity.measures import AbstractDomain
 from expressivity.norms import scalar_network
 from expressivity.relu.evaluate import evaluate
@@ -192,7 +193,7 @@ def path(network: Any, target: Target, start: Any) -> Certificate:
     )  # few shapes, few compilations
     values, outputs = target.values(points), evaluate(network, points)[:, 0]
     deviation = float(outputs.max() - outputs.min())
-    value = max(0.0, 0.5 * (float(values.max() - values.min()) - deviation))
+    value = max(0.0, 0.5 * (float(values.max() - values.min()) - rounding(values) - deviation))
     notes = (
         f"{len(route.points) - 1} segments, 129 points on each; the network's measured oscillation along them, "
         f"{deviation:.3g}, is taken off",

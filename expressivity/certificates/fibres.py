@@ -249,7 +249,7 @@ def spread(values: Float[np.ndarray, "fibres nodes"], rule: Fibres, norm: str) -
 
 
 def oscillation(target: Target, domain: AbstractDomain, basis: np.ndarray, bases: np.ndarray, nodes: int) -> float:
-    """The largest difference of two sampled values of the target on one fibre: never above its true oscillation.
+    """The largest difference of two sampled values of the target on one fibre, less what rounding can feign.
 
     The fibres are those through the points `bases` (k, n); each is sampled along lines through its point.
     """
@@ -261,7 +261,16 @@ def oscillation(target: Target, domain: AbstractDomain, basis: np.ndarray, bases
     points = bases[:, None, None] + times[..., None] * lines[None, :, None]
     points = np.concatenate([points.reshape(len(bases), -1, n), bases[:, None]], 1)
     values = values_on(target, domain.project(points))
-    return float((values.max(1) - values.min(1)).max())
+    return max(0.0, float((values.max(1) - values.min(1)).max()) - rounding(values))
+
+
+def rounding(values: np.ndarray) -> float:
+    """By how much two equal values of a target may differ in float64: 64 units in the last place of the largest.
+
+    >>> rounding(np.array([1.0, -2.0])) == 64 * 2.0**-51
+    True
+    """
+    return 64 * float(np.spacing(np.abs(values).max(initial=0.0)))
 
 
 def reach(domain: AbstractDomain, points: np.ndarray, lines: np.ndarray) -> Float[np.ndarray, "points lines"]:

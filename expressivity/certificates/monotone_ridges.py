@@ -9,7 +9,7 @@ from jaxtyping import Float
 from expressivity.certificates import directions
 from expressivity.certificates.base import Certificate, NetworkClass
 from expressivity.certificates.constant_directions import spread_of_constant
-from expressivity.certificates.fibres import Fibres, domain_of, fibres, values_on
+from expressivity.certificates.fibres import Fibres, domain_of, fibres, rounding, values_on
 from expressivity.certificates.quadratic import isotropic_factor
 from expressivity.measures import AbstractDomain, Ball
 from expressivity.norms import checked_norm
@@ -157,4 +157,4 @@ def _l1(values: np.ndarray, inner: np.ndarray, outer: np.ndarray, levels: int) -
 
 def _sup(values: np.ndarray, inner: np.ndarray, outer: np.ndarray, levels: int) -> float:
     highest_before = np.maximum.accumulate(values.max(1))
-    return 0.5 * max(0.0, float((highest_before - values.min(1)).max()))
+    return 0.5 * max(0.0, float((highest_before - values.min(1)).max()) - rounding(values))

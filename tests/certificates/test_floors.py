@@ -1,5 +1,6 @@
 """The floor that picks the best: which theorem, monotone in width and norm, 0 where nothing forbids."""
 
+import numpy as np
 import pytest
 
 import expressivity as ex
@@ -70,3 +71,17 @@ def test_measures_without_certificates_have_floor_zero():
 def test_refusals(arguments, error):
     with pytest.raises(error):
         floor(DISC, *arguments)
+
+
+@pytest.mark.parametrize("measure", [ex.Box(2), ex.Ball(2), ex.Box(3), ex.Box(2, 0.0, 3.0)])
+@pytest.mark.parametrize("norm", ["L1", "L2", "sup"])
+def test_no_floor_forbids_the_ridge_that_a_network_of_width_1_is(measure, norm):
+    target = ex.targets.ridge(measure)
+    for width in range(1, measure.dim + 2):
+        assert floor(target, width, norm=norm).value == 0.0  # not even one of the size of rounding
+
+
+def test_a_tilted_ridge_has_no_floor_of_the_size_of_rounding():
+    for angle in np.linspace(0.1, 3.0, 7):
+        target = ex.targets.ridge(ex.Ball(2), direction=[np.cos(angle), np.sin(angle)])
+        assert floor(target, 1, norm="sup").value == 0.0
