@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import expressivity as ex
+from expressivity.constructions import vardi2022
 from expressivity.relu.gadgets import random_network
 
 RNG = np.random.default_rng(0)
@@ -161,6 +162,33 @@ def test_scikit_learn_itself():
         logits = ex.evaluate(ex.from_sklearn(model), X)
         guess = (logits[:, 0] > 0) if classes == 2 else logits.argmax(1)
         assert np.array_equal(model.classes_[guess.astype(int)], model.predict(X))
+
+
+@pytest.mark.parametrize(
+    ("hidden", "split"), [((50,), {"inner": 3}), ((20, 20), {"inner": 4, "outer": 5}), ((6, 5, 4), {})]
+)
+def test_a_network_trained_on_real_data_stays_the_same_when_made_narrow(hidden, split):
+    datasets, neural = pytest.importorskip("sklearn.datasets"), pytest.importorskip("sklearn.neural_network")
+    x, y = datasets.load_diabetes(return_X_y=True)
+    x, y = (x - x.mean(0)) / x.std(0), (y - y.mean()) / y.std()
+    regressor = neural.MLPRegressor(hidden_layer_sizes=hidden, random_state=0)
+    for _ in range(60):
+        regressor.partial_fit(x, y)
+    assert regressor.score(x, y) > 0.2  # it has learned something
+    network = ex.from_sklearn(regressor)
+    assert ex.evaluate(network, x)[:, 0] == pytest.approx(regressor.predict(x), rel=1e-12, abs=1e-12)
+    rng = np.random.default_rng(0)
+    cube = np.concatenate([x, rng.uniform(-8, 8, (500, 10))])
+    sphere = rng.standard_normal((500, 10))
+    sphere *= 1e3 / np.linalg.norm(sphere, axis=1, keepdims=True)
+    extra = sum(split.values()) if split else len(hidden)
+    for half_width, registers, groups in ((8.0, 10, (cube,)), (None, 20, (cube, sphere))):
+        thin = vardi2022.narrow(network, half_width=half_width, **split)
+        assert thin.width == registers + extra + 1
+        for points in groups:
+            expected = ex.evaluate(network, points)
+            difference = np.abs(ex.evaluate(thin, points) - expected).max()
+            assert difference <= 1e-10 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
