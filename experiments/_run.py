@@ -55,8 +55,9 @@ def start_jax(where: str | None) -> None:
     enable_compilation_cache(os.environ.get("JAX_COMPILATION_CACHE_DIR") or home / "expressivity" / "jax")
     try:
         jax.devices()
-    except RuntimeError as error:
-        raise ValueError(f"JAX finds no {where or 'device'} here ({str(error).splitlines()[0]}).") from None
+    except (RuntimeError, AssertionError) as error:  # JAX asserts where the one platform asked for is missing
+        reason = (str(error) or "no such platform").splitlines()[0]
+        raise ValueError(f"JAX finds no {where or 'device'} here ({reason}).") from None
 
 
 def write_json(path: pathlib.Path, content: Any) -> None:

@@ -173,3 +173,13 @@ def test_ascent_goes_up():
     after, _ = case.reached(_ceilings.ascend(case, points, 30))
     assert (after >= before).all()
     assert after.max() == pytest.approx(1, abs=1e-3)  # the bound is attained between the knots, and at them
+
+
+def test_a_missing_platform_is_refused_with_a_sentence(tmp_path):
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-m", "experiments.width_threshold", "--platform", "tpu", "--out", str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("JAX finds no tpu here")
