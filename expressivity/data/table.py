@@ -130,21 +130,44 @@ def read_csv(path: Any, target_column: str | None = None) -> Table:
     """The table in a CSV file with a header line; every column but `target_column` (by default the last) is a feature.
 
     Raises:
-        ValueError: If the file is missing or no table, the column unknown, or a value is missing, no number, or one of
-            the things that `Table` refuses.
+        ValueError: If the file is missing or no table in UTF-8 with commas and one name a column, the column unknown,
+            or a value is missing, no number, or one of the things that `Table` refuses.
     """
     import pandas as pd
 
     path = pathlib.Path(path)
     try:
-        frame: Any = pd.read_csv(path, skipinitialspace=True)
+        frame: Any = pd.read_csv(path, skipinitialspace=True, encoding="utf-8-sig")
+        # the first two lines as they are: pandas renames columns of one name, and takes what is too much for row labels
+        raw = functools.partial(pd.read_csv, path, skipinitialspace=True, encoding="utf-8-sig", header=None, nrows=1)
+        header: Any = raw(dtype=str)
+        first: Any = raw(skiprows=1) if len(frame) else header
     except OSError as error:
         raise ValueError(f"Cannot read the table {str(path)!r}: {error.strerror or error}.") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"The file {str(path)!r} is not a text in UTF-8 (byte {error.start}: {error.reason}); save it as UTF-8."
+        ) from None
     except (ValueError, pd.errors.ParserError) as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split()).rstrip(".")
         raise ValueError(f"The file {str(path)!r} is not a CSV table with a header line: {reason}.") from None
     frame.columns = [str(c).strip() for c in frame.columns]
-    labels = list(frame.columns)
+    for other, word in ((";", "semicolons"), ("\t", "tabs")):
+        if len(frame.columns) == 1 and other in frame.columns[0]:
+            raise ValueError(
+                f"The columns of the table {str(path)!r} are separated by {word}: {frame.columns[0]!r}; save it with "
+                "commas, and with points in its numbers."
+            )
+    if first.shape[1] > header.shape[1]:
+        raise ValueError(
+            f"The rows of the table {str(path)!r} have more values than its header line, which names "
+            f"{len(frame.columns)} columns; name every column."
+        )
+    labels = [str(c).strip() for c in header.iloc[0].dropna()]
+    if labels and all(_is_number(label) for label in labels):
+        raise ValueError(
+            f"The first line of the table {str(path)!r} holds numbers ({labels[0]} ...); it has to name the columns."
+        )
     twice = next((label for label in labels if labels.count(label) > 1), None)
     if twice is not None:
         raise ValueError(f"The table {str(path)!r} has two columns named {twice!r}; rename one.")
@@ -172,6 +195,14 @@ def read_csv(path: Any, target_column: str | None = None) -> Table:
         target_column,
         path.stem,
     )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 @functools.cache

@@ -79,12 +79,32 @@ def test_the_last_column_is_predicted_unless_another_one_is_named(tmp_path):
         ("a,b,y\n" + rows(30), "z", "no column 'z'; its columns are a, b, y"),
         ("y\n" + "".join(f"{i}\n" for i in range(30)), None, "no column besides 'y'"),
         ("", None, "is not a CSV table"),
+        ("a,b,y\n" + rows(30, extra=",1"), None, "more values than its header line, which names 3 columns"),
+        ("a,b,y\n" + rows(30) + "1,2,3,4\n", None, "is not a CSV table .* saw 4"),
+        ("a, a,y\n" + rows(30), None, "two columns named 'a'; rename one"),
+        (rows(30), None, r"first line .* holds numbers \(0 ...\)"),
+        (("a,b,y\n" + rows(30)).replace(",", ";"), None, "separated by semicolons: 'a;b;y'; save it with commas"),
+        (("a,b,y\n" + rows(30)).replace(",", "\t"), None, "separated by tabs"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_one_sentence(tmp_path, text, column, sentence):
     with pytest.raises(ValueError, match=sentence) as caught:
         read_csv(write(tmp_path, text), column)
     assert "\n" not in str(caught.value)
+
+
+def test_a_byte_order_mark_belongs_to_no_name(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + ("a,b,y\n" + rows(30)).encode())
+    assert read_csv(path).columns == ("a", "b")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_another_encoding_is_refused(tmp_path, encoding):
+    path = tmp_path / "mine.csv"
+    path.write_bytes(("ä,b,y\n" + rows(30)).encode(encoding))
+    with pytest.raises(ValueError, match=r"not a text in UTF-8 .* save it as UTF-8"):
+        read_csv(path)
 
 
 def test_more_features_than_rows_are_refused():
