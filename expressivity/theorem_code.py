@@ -42,6 +42,7 @@ CODE: dict[tuple[str, str], tuple[str, ...]] = {
         "certificates.escape.escape_path",
         "certificates.escape.path",
         "certificates.escape.best_path",
+        "certificates.rational_path.rational_path",
     ),
     ("expressivity", "bottleneck"): ("certificates.bottlenecks.bottleneck",),
     ("expressivity", "pieces in one dimension"): (

@@ -31,6 +31,9 @@ from expressivity.certificates.moments import moment as moment
 from expressivity.certificates.monotone_ridges import isotonic as isotonic
 from expressivity.certificates.rank import rank as rank
 from expressivity.certificates.rank import rank_limit as rank_limit
+from expressivity.certificates.rational_path import RationalPath as RationalPath
+from expressivity.certificates.rational_path import rational_escape_path as rational_escape_path
+from expressivity.certificates.rational_path import rational_path as rational_path
 from expressivity.certificates.regions import montufar_lower as montufar_lower
 from expressivity.certificates.regions import montufar_upper as montufar_upper
 from expressivity.certificates.regions import serra as serra
