@@ -89,6 +89,10 @@ class Target:
                 f"The function of target {self.name!r} returns {found} at one point; it has to return one number, of "
                 "shape ()."
             )
+        if jnp.issubdtype(result.dtype, jnp.complexfloating):
+            raise ValueError(
+                f"The function of target {self.name!r} returns a complex number ({result.dtype}); it has to be real."
+            )
 
     @property
     def dim(self) -> int:
@@ -108,13 +112,20 @@ class Target:
         """f at points of shape (k, n), in float64.
 
         Raises:
-            ValueError: If the points have another shape.
+            ValueError: If the points have another shape, or the function is NaN or infinite at one of them.
         """
         points = np.asarray(points, dtype=np.float64)
         if points.ndim != 2 or points.shape[1] != self.dim:
             raise ValueError(f"Target {self.name!r} reads points of shape (k, {self.dim}); got {points.shape}.")
         with jax.enable_x64(True):
-            return np.asarray(self._values(points), dtype=np.float64)
+            values = np.asarray(self._values(points), dtype=np.float64)
+        if not np.all(np.isfinite(values)):
+            where = int(np.flatnonzero(~np.isfinite(values))[0])
+            raise ValueError(
+                f"Target {self.name!r} is {values[where]} at the point {points[where].tolist()} of "
+                f"{self.measure.name}; it has to be finite wherever its error is taken."
+            )
+        return values
 
     def gradients(self, points: Any) -> Float[np.ndarray, "points n"]:
         """The gradient of f at points of shape (k, n), in float64, by automatic differentiation."""

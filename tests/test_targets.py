@@ -238,6 +238,7 @@ def test_fingerprints_tell_targets_apart():
     assert targets.norm_squared(ex.Box(2, -1.0, 1.5)).fingerprint not in digests
 
 
+NOT_A_NUMBER = r"is nan at the point \[-1.0, 0.5\] of \[-1, 1\]\^2"
 BAD = [
     (
         lambda: ex.Target(lambda x: x, ex.Box(2), name="vector"),
@@ -255,6 +256,9 @@ BAD = [
     (lambda: ex.Target(lambda x: x[0], ex.Box(2), lipschitz=math.inf), ValueError, "got inf"),
     (lambda: ex.Target(lambda x: x[0], ex.Box(2)).values([1.0, 2.0]), ValueError, r"\(k, 2\); got \(2,\)"),
     (lambda: ex.Target(lambda x: x[0], ex.Box(2)).values(np.zeros((3, 3))), ValueError, r"got \(3, 3\)"),
+    (lambda: ex.Target(lambda x: 1j * x[0], ex.Box(2)), ValueError, "returns a complex number"),
+    (lambda: ex.Target(lambda x: jnp.log(x[0]), ex.Box(2)).values([[1.0, 0.0], [-1.0, 0.5]]), ValueError, NOT_A_NUMBER),
+    (lambda: ex.Target(lambda x: 1 / x[0], ex.Box(2)).values([[0.0, 0.5]]), ValueError, r"is inf at the point \[0.0"),
     (lambda: targets.product(ex.Box(1)), ValueError, "needs at least 2 dimensions; the measure has 1"),
     (lambda: targets.parabola_ridge(ex.Ball(1)), ValueError, "needs at least 2 dimensions"),
     (lambda: targets.ball_indicator(ex.Box(2), radius=-1), ValueError, "not -1.0"),
