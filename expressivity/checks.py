@@ -1,18 +1,12 @@
-r"""Small checks of the theorems: each builds one construction or certificate and compares the bound with a measurement.
+"""Small checks of the theorems: each builds one construction or certificate and compares bound and measurement."""
 
-A ceiling holds if the measured error, less the half-width of the measurement, is at most the bound; a floor holds if
-the error of every network it was tried on, plus the half-width, is at least the bound; an identity holds if the two
-numbers agree to the rounding it states. The margin is what is left before it would fail.
-"""
-
-import dataclasses
 import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from expressivity import certificates, targets
-from expressivity.certificates.base import Certificate
+from expressivity import certificates, checking, targets, width_checks
+from expressivity.checking import Check as Check
 from expressivity.constructions import (
     daniely2017,
     eldan_shamir2016,
@@ -25,7 +19,6 @@ from expressivity.constructions import (
     venturi2022,
     yarotsky2017,
 )
-from expressivity.constructions.base import Construction
 from expressivity.measures import Ball, Box
 from expressivity.norms import error
 from expressivity.radial_measures import EldanShamir, SphereProduct
@@ -34,87 +27,7 @@ from expressivity.relu.exact import pieces
 from expressivity.relu.gadgets import random_network
 from expressivity.relu.network import ReLUNetwork
 from expressivity.target import Target
-from expressivity.theorems import Theorem, find
-
-
-@dataclasses.dataclass(frozen=True)
-class Check:
-    """One row of the table of `python -m expressivity`.
-
-    Args:
-        theorem: What was checked: the number in the paper or the name given here, and the instance.
-        paper: The BibTeX key.
-        width, hidden_layers: Of the network, or of the widest network that a floor was tried on.
-        bound: The proved number.
-        measured: The measured one.
-        margin: By how much the inequality holds; negative if it fails.
-        page: The page of the documentation.
-
-    >>> row = Check("Theorem 1", "lu2017", 6, 100, bound=0.2, measured=0.1, margin=0.1, page="papers/lu2017")
-    >>> row.holds
-    True
-    """
-
-    theorem: str
-    paper: str
-    width: int
-    hidden_layers: int
-    bound: float
-    measured: float
-    margin: float
-    page: str
-
-    @property
-    def holds(self) -> bool:
-        """Whether the inequality holds: the margin is a number of at least 0."""
-        return self.margin >= 0
-
-
-def _row(theorem: Theorem, what: str, net: ReLUNetwork, bound: float, measured: float, margin: float) -> Check:
-    name = theorem.number + (f": {what}" if what else "")
-    return Check(name, theorem.key, net.width, net.hidden_layers, bound, measured, margin, theorem.page)
-
-
-def _ceiling(construction: Construction, what: str) -> Check:
-    """Error at most the bound, in the norm of the construction."""
-    found = error(construction, construction.target, construction.norm)
-    margin = construction.error_bound - (found.value - found.half_width)
-    if construction.network.width > construction.width_bound:
-        margin = -math.inf
-    return _row(construction.theorem, what, construction.network, construction.error_bound, found.value, margin)
-
-
-def _floor(certificate: Certificate, target: Target, networks: list[ReLUNetwork], what: str) -> Check:
-    """The least error of the networks, all of the class, is at least the bound."""
-    found = [error(network, target, certificate.norm) for network in networks]
-    number = min(range(len(found)), key=lambda i: found[i].value)
-    margin = min(estimate.value + estimate.half_width - certificate.value for estimate in found)
-    if not all(
-        certificate.against.covers(network.hidden_widths) for network in networks if not certificate.against.this
-    ):
-        margin = -math.inf
-    return _row(certificate.theorem, what, networks[number], certificate.value, found[number].value, margin)
-
-
-def _identity(theorem: Theorem, what: str, network: ReLUNetwork, difference: float, rounding: float) -> Check:
-    """Two sides that are equal in exact arithmetic differ by at most the rounding."""
-    return _row(theorem, what, network, rounding, difference, rounding - difference)
-
-
-def _fitted(target: Target, hidden: tuple[int, ...], count: int) -> list[ReLUNetwork]:
-    """Random networks whose last layer is fitted to the target by least squares, and the best constant."""
-    points, weights = target.measure.quadrature(40)
-    values, root = target.values(points), np.sqrt(weights)
-    fitted = []
-    for seed in range(count):
-        *layers, _ = random_network(target.dim, hidden, seed).layers
-        features = points
-        for weight, bias in layers:
-            features = np.maximum(features @ weight.T + bias, 0.0)
-        design = np.column_stack([features, np.ones(len(points))])
-        solution, *_ = np.linalg.lstsq(design * root[:, None], values * root, rcond=None)
-        fitted.append(ReLUNetwork.from_layers([*layers, (solution[None, :-1], solution[-1:])]))
-    return fitted
+from expressivity.theorems import find
 
 
 def step_network() -> Check:
@@ -129,12 +42,14 @@ def step_network() -> Check:
     difference = float(np.abs(evaluate(network, x)[:, 0] - plain).max())
     # one ramp after another, each rounded at the size half_width / ramp
     rounding = 64 * np.finfo(float).eps / ramp * float(np.abs(heights).sum())
-    return _identity(find("expressivity", "step network"), "equals its formula, n = 2", network, difference, rounding)
+    return checking.identity(
+        find("expressivity", "step network"), "equals its formula, n = 2", network, difference, rounding
+    )
 
 
 def step_approximation() -> Check:
     """Cells over the disc, error in L1."""
-    return _ceiling(lu2017.approximate(targets.norm_squared(Ball(2)), cells=16), "|x|^2 on the disc, L1")
+    return checking.ceiling(lu2017.approximate(targets.norm_squared(Ball(2)), cells=16), "|x|^2 on the disc, L1")
 
 
 def string() -> Check:
@@ -151,33 +66,33 @@ def string() -> Check:
     difference = float(np.abs(evaluate(network, x)[:, 0] - value).max())
     rounding = 64 * 20 * np.finfo(float).eps * float(np.abs(slopes).sum(1).max() + np.abs(offsets).max())
     theorem = find("expressivity", "string of maxima and minima")
-    return _identity(theorem, "equals the recursion, n = 2", network, difference, rounding)
+    return checking.identity(theorem, "equals the recursion, n = 2", network, difference, rounding)
 
 
 def cap_string() -> Check:
     """Uniform approximation at width n + 1."""
     target = Target(lambda x: abs(x[0]) + x[1], Ball(2), lipschitz=math.sqrt(2), name="kink")
-    return _ceiling(hanin_sellke2017.cap_string(target, mesh=0.3), "|x1| + x2 on the disc, sup")
+    return checking.ceiling(hanin_sellke2017.cap_string(target, mesh=0.3), "|x1| + x2 on the disc, sup")
 
 
 def coding_network() -> Check:
     """Width max(n, 2) in L1 of the cube."""
     construction = kim2024.coding_network(targets.norm_squared(Box(2, 0.0, 1.0)), levels=8, ramp=1e-3)
-    return _ceiling(construction, "|x|^2 on [0, 1]^2, L1")
+    return checking.ceiling(construction, "|x|^2 on [0, 1]^2, L1")
 
 
 def constant_directions() -> Check:
     """No network whose first layer has one unit comes below the floor in L2."""
     target = targets.norm_squared(Ball(2))
-    networks = _fitted(target, (1, 8), 6)
-    return _floor(certificates.first_layer(target, 1), target, networks, "|x|^2 on the disc, first layer 1, L2")
+    networks = checking.fitted(target, (1, 8), 6)
+    return checking.floor(certificates.first_layer(target, 1), target, networks, "|x|^2 on the disc, first layer 1, L2")
 
 
 def own_kernel() -> Check:
     """One given network against the certificate from its own kernel."""
     target = targets.product(Box(2))
-    network = _fitted(target, (1, 6, 6), 1)[0]
-    return _floor(certificates.kernel(network, target), target, [network], "x1 x2 on the square, L2")
+    network = checking.fitted(target, (1, 6, 6), 1)[0]
+    return checking.floor(certificates.kernel(network, target), target, [network], "x1 x2 on the square, L2")
 
 
 def moment() -> Check:
@@ -185,29 +100,29 @@ def moment() -> Check:
     target = targets.product(Box(2))
     centers = np.array([[0.5, 0.5], [0.5, -0.5], [-0.5, 0.5], [-0.5, -0.5]])
     certificate = certificates.moment(target, centers, 0.5)
-    return _floor(certificate, target, _fitted(target, (1, 8), 6), "x1 x2 on the square, L2")
+    return checking.floor(certificate, target, checking.fitted(target, (1, 8), 6), "x1 x2 on the square, L2")
 
 
 def isotonic() -> Check:
     """No network of width 1 comes below the isotonic bound."""
     target = targets.norm_squared(Ball(2))
     certificate = certificates.floor(target, 1, norm="L2")
-    return _floor(certificate, target, _fitted(target, (1, 1), 6), "|x|^2 on the disc, width 1, L2")
+    return checking.floor(certificate, target, checking.fitted(target, (1, 1), 6), "|x|^2 on the disc, width 1, L2")
 
 
 def bottleneck() -> Check:
     """No network of width n comes below 1/2 uniformly; the best constant is exactly there."""
     target = targets.norm_squared(Ball(2))
     constant = ReLUNetwork.from_layers([(np.zeros((2, 2)), np.zeros(2)), (np.zeros((1, 2)), np.array([0.5]))])
-    networks = [*_fitted(target, (2, 2, 2), 6), constant]
-    return _floor(certificates.bottleneck(target), target, networks, "|x|^2 on the disc, width 2, sup")
+    networks = [*checking.fitted(target, (2, 2, 2), 6), constant]
+    return checking.floor(certificates.bottleneck(target), target, networks, "|x|^2 on the disc, width 2, sup")
 
 
 def escape_path() -> Check:
     """The network that is good in L1 is constant along a path from the centre to the boundary."""
     target = targets.norm_squared(Box(2, 0.0, 1.0))
     network = kim2024.coding_network(target, levels=8, ramp=1e-3).network
-    return _floor(certificates.path(network, target, [0.5, 0.5]), target, [network], "the coding network, sup")
+    return checking.floor(certificates.path(network, target, [0.5, 0.5]), target, [network], "the coding network, sup")
 
 
 def number_of_pieces() -> Check:
@@ -217,7 +132,9 @@ def number_of_pieces() -> Check:
     counts = [len(pieces(network, [-4.0], [4.0]).slopes) for network in networks]
     bound, most = certificates.pieces_bound(widths), int(np.argmax(counts))
     theorem = find("expressivity", "pieces in one dimension")
-    return _row(theorem, "20 networks of widths 3, 2, 3", networks[most], bound, counts[most], bound - counts[most])
+    return checking.row(
+        theorem, "20 networks of widths 3, 2, 3", networks[most], bound, counts[most], bound - counts[most]
+    )
 
 
 def radial_network() -> Check:
@@ -228,7 +145,7 @@ def radial_network() -> Check:
     found = error(made, eldan_shamir2016.target(wave, shell), "L2", 64)
     measured, bound = found.value * math.sqrt(shell.mass), made.bound("L2")
     margin = bound - (found.value - found.half_width) * math.sqrt(shell.mass)
-    return _row(made.theorem, "6 shells, n = 2, L2", made.network, bound, measured, margin)
+    return checking.row(made.theorem, "6 shells, n = 2, L2", made.network, bound, measured, margin)
 
 
 def tubes() -> Check:
@@ -247,7 +164,7 @@ def tubes() -> Check:
     bias = np.concatenate([b - shift for shift in (0.0, knots[1]) for _, b in layers])
     network = ReLUNetwork.from_layers([(first, bias), (np.tile(solution[:-1], 2)[None], solution[-1:])])
     margin = measured - certificate.value
-    return _row(certificate.theorem, "2 directions, squared L2", network, certificate.value, measured, margin)
+    return checking.row(certificate.theorem, "2 directions, squared L2", network, certificate.value, measured, margin)
 
 
 def ranks() -> Check:
@@ -261,7 +178,7 @@ def ranks() -> Check:
     root = np.sqrt(weights)
     solution, *_ = np.linalg.lstsq(design * root[:, None], target.values(points) * root, rcond=None)
     measured = float(weights @ (design @ solution - target.values(points)) ** 2)
-    return _row(
+    return checking.row(
         certificate.theorem, "2 units, squared L2", network, certificate.value, measured, measured - certificate.value
     )
 
@@ -269,33 +186,35 @@ def ranks() -> Check:
 def inner_product() -> Check:
     """Two hidden layers for a square of an inner product."""
     made = daniely2017.network(3, knots=8, head_knots=12, function=lambda t: t**2, lipschitz=2.0, curvature=2.0)
-    return _ceiling(made, "<x, x'>^2 on two spheres, sup")
+    return checking.ceiling(made, "<x, x'>^2 on two spheres, sup")
 
 
 def ball() -> Check:
     """The indicator of the ball."""
-    return _ceiling(safran_shamir2017.ball_indicator(2, knots=16, ramp=0.05), "the disc, L2")
+    return checking.ceiling(safran_shamir2017.ball_indicator(2, knots=16, ramp=0.05), "the disc, L2")
 
 
 def ridges() -> Check:
     """One hidden layer for a polynomial of |x|^2."""
-    return _ceiling(safran_eldan_shamir2019.approximate([0.0, 1.0, -0.5], 2, knots=20), "degree 4 on the disc, sup")
+    return checking.ceiling(
+        safran_eldan_shamir2019.approximate([0.0, 1.0, -0.5], 2, knots=20), "degree 4 on the disc, sup"
+    )
 
 
 def square() -> Check:
     """The interpolant of the square attains its bound."""
-    return _ceiling(yarotsky2017.square(5), "5 hidden layers, sup")
+    return checking.ceiling(yarotsky2017.square(5), "5 hidden layers, sup")
 
 
 def product() -> Check:
     """The product attains its bound."""
-    return _ceiling(yarotsky2017.product(4, 1.0), "5 hidden layers, sup")
+    return checking.ceiling(yarotsky2017.product(4, 1.0), "5 hidden layers, sup")
 
 
 def oscillation() -> Check:
     """A cosine of a hidden layer."""
     made = venturi2022.oscillation(random_network(2, (4,), 1), 0.5, head_knots=200, measure=Box(2))
-    return _ceiling(made, "a random layer of 4 units, sup")
+    return checking.ceiling(made, "a random layer of 4 units, sup")
 
 
 def alternating_labels() -> Check:
@@ -307,13 +226,17 @@ def alternating_labels() -> Check:
     errors = [int(np.sum((values >= np.median(values)) != labels)) for values in outputs]
     best = int(np.argmin(errors))
     margin = errors[best] - certificate.value
-    return _row(certificate.theorem, "64 points, errors", networks[best], certificate.value, errors[best], margin)
+    return checking.row(
+        certificate.theorem, "64 points, errors", networks[best], certificate.value, errors[best], margin
+    )
 
 
 def sawtooth() -> Check:
     """Fitted networks are not nearer to the sawtooth than the certificate says."""
     target = telgarsky2016.target(6)
-    return _floor(telgarsky2016.l1_certificate(6, (4,)), target, _fitted(target, (4,), 6), "6 folds, width 4, L1")
+    return checking.floor(
+        telgarsky2016.l1_certificate(6, (4,)), target, checking.fitted(target, (4,), 6), "6 folds, width 4, L1"
+    )
 
 
 CHECKS: tuple[Callable[[], Check], ...] = (
@@ -340,6 +263,7 @@ CHECKS: tuple[Callable[[], Check], ...] = (
     oscillation,
     alternating_labels,
     sawtooth,
+    *width_checks.CHECKS,
 )
 
 

@@ -176,6 +176,14 @@ ROWS: tuple[tuple[str, str, str, bool, str], ...] = (
     ),
     (
         "serra2018",
+        "Theorem 1",
+        "papers/montufar2014",
+        True,
+        """No network with n_0 inputs and hidden widths n_l has more linear regions than the sum of prod_l C(n_l, j_l)
+        over all j with 0 <= j_l <= min{n_0, n_1 - j_1, ..., n_{l-1} - j_{l-1}, n_l}.""",
+    ),
+    (
+        "serra2018",
         "Theorem 5",
         "papers/montufar2014",
         True,

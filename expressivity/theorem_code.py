@@ -79,6 +79,7 @@ CODE: dict[tuple[str, str], tuple[str, ...]] = {
         "constructions.arora2018.sufficient_hidden_layers",
     ),
     ("montufar2014", "Theorem 4"): ("constructions.montufar2014.zigzag", "certificates.regions.montufar_lower"),
+    ("serra2018", "Theorem 1"): ("certificates.regions.serra",),
     ("serra2018", "Theorem 5"): ("constructions.montufar2014.zigzag",),
 }
 

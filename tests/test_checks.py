@@ -8,7 +8,7 @@ import pytest
 
 import expressivity as ex
 from expressivity import __main__ as command
-from expressivity import checks, theorems
+from expressivity import checking, checks, theorems
 from expressivity.constructions import lu2017
 
 
@@ -26,19 +26,19 @@ def test_a_ceiling_that_promises_too_much_fails():
     good = lu2017.approximate(ex.targets.norm_squared(ex.Ball(2)), cells=8)
     measured = ex.error(good, good.target, "L1")
     bad = dataclasses.replace(good, error_bound=0.99 * (measured.value - measured.half_width))
-    assert checks._ceiling(good, "").holds
-    assert not checks._ceiling(bad, "").holds
+    assert checking.ceiling(good, "").holds
+    assert not checking.ceiling(bad, "").holds
 
 
 def test_a_floor_that_forbids_too_much_fails():
     target = ex.targets.norm_squared(ex.Ball(2))
-    networks = checks._fitted(target, (1, 1), 3)
+    networks = checking.fitted(target, (1, 1), 3)
     good = ex.certificates.floor(target, 1, norm="L2")
     best = min(ex.error(network, target).value for network in networks)
-    assert checks._floor(good, target, networks, "").holds
-    assert not checks._floor(dataclasses.replace(good, value=1.01 * best), target, networks, "").holds
+    assert checking.floor(good, target, networks, "").holds
+    assert not checking.floor(dataclasses.replace(good, value=1.01 * best), target, networks, "").holds
     # networks outside the class prove nothing about it
-    assert not checks._floor(good, target, checks._fitted(target, (3,), 1), "").holds
+    assert not checking.floor(good, target, checking.fitted(target, (3,), 1), "").holds
 
 
 def test_a_margin_that_is_no_number_fails():

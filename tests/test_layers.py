@@ -18,7 +18,7 @@ FLOORS = (
     ("training",),
     ("sweeps",),
     ("plots", "report"),
-    ("checks", "__main__"),
+    ("checking", "checks", "width_checks", "__main__"),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 MODULES = {
