@@ -1,5 +1,6 @@
 """The folder of a run: one file a finished cell, written so that a kill loses at most the cell at work."""
 
+import contextlib
 import dataclasses
 import fcntl
 import hashlib
@@ -40,14 +41,26 @@ def digest(settings: Any) -> str:
 
 
 def write_atomically(path: Any, content: bytes) -> None:
-    """Writes a file so that readers and later runs see the old content or the new one, never a part of either."""
+    """Writes a file so that readers and later runs see the old content or the new one, never a part of either.
+
+    Raises:
+        OSError: If it cannot be written, for instance because the disk is full; what was there before is unchanged.
+    """
     path = pathlib.Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with open(part, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    try:
+        with open(part, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise OSError(
+            f"Cannot write {str(path)!r} ({error.strerror}); make room or choose another output folder. What was "
+            "finished before is kept."
+        ) from error
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -133,3 +134,24 @@ def test_readers_see_the_old_file_or_the_new_one(tmp_path):
             time.sleep(0.001)
     assert process.returncode == 0
     assert seen <= set(contents)
+
+
+def test_what_the_disk_does_not_take_leaves_the_old_file_and_no_part(tmp_path):
+    """The limit of the size of a file stands for a full disk: the kernel refuses in the middle of writing."""
+    path = tmp_path / "table.csv"
+    write_atomically(path, b"old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"Cannot write .*table.csv.*too large.*choose another output folder"):
+            write_atomically(path, b"new" * 4096)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["table.csv"]
+
+
+def test_a_path_below_a_file_is_named(tmp_path):
+    (tmp_path / "file").write_text("here")
+    with pytest.raises(OSError, match=r"Cannot write .*file/below.* \(Not a directory\)"):
+        write_atomically(tmp_path / "file" / "below", b"x")
