@@ -6,6 +6,7 @@ Ends with status 1 if a theorem fails. `--json` prints the rows as JSON, and not
 import argparse
 import dataclasses
 import json
+import math
 import pathlib
 import platform
 import sys
@@ -52,7 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         found = list(checks.rows())
         records = [{**dataclasses.asdict(row), "holds": row.holds} for row in found]
-        print(json.dumps(records, indent=2))
+        # JSON knows no infinity: a margin that is none is null
+        records = [{k: None if v in (math.inf, -math.inf) or v != v else v for k, v in r.items()} for r in records]
+        print(json.dumps(records, indent=2, allow_nan=False))
         return 0 if all(row.holds for row in found) else 1
     for name, version in environment().items():
         print(f"{name:20} {version}")

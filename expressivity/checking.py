@@ -49,13 +49,14 @@ class Check:
     @property
     def holds(self) -> bool:
         """Whether the inequality holds: the margin is a number of at least 0."""
-        return self.margin >= 0
+        return bool(self.margin >= 0)
 
 
 def row(theorem: Theorem, what: str, net: ReLUNetwork, bound: float, measured: float, margin: float) -> Check:
     """The row of a theorem and an instance."""
     name = theorem.number + (f": {what}" if what else "")
-    return Check(name, theorem.key, net.width, net.hidden_layers, bound, measured, margin, theorem.page)
+    numbers = float(bound), float(measured), float(margin)
+    return Check(name, theorem.key, net.width, net.hidden_layers, *numbers, page=theorem.page)
 
 
 def ceiling(construction: Construction, what: str) -> Check:

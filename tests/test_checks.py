@@ -15,7 +15,8 @@ from expressivity.constructions import lu2017
 @pytest.mark.parametrize("check", checks.CHECKS, ids=lambda check: check.__name__)
 def test_every_row_holds(check):
     row = check()
-    assert row.holds
+    assert row.holds is True
+    json.dumps(dataclasses.asdict(row), allow_nan=False)
     assert math.isfinite(row.bound)
     assert math.isfinite(row.measured)
     assert any(t.key == row.paper and row.theorem.startswith(t.number) for t in theorems.THEOREMS)
@@ -60,6 +61,11 @@ def test_the_command(monkeypatch, capsys):
     assert command.main(["--json"]) == 1
     rows = json.loads(capsys.readouterr().out)
     assert [row["holds"] for row in rows] == [True, False]
+    worst = dataclasses.replace(good, margin=-math.inf, measured=math.nan)
+    monkeypatch.setattr(checks, "CHECKS", (lambda: worst,))
+    assert command.main(["--json"]) == 1
+    (row,) = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert (row["margin"], row["measured"], row["holds"]) == (None, None, False)
     assert {"theorem", "paper", "width", "hidden_layers", "bound", "measured", "margin", "holds"} <= set(rows[0])
 
 

@@ -39,7 +39,8 @@ def dimension(network: ReLUNetwork, points: Any) -> Dimension:
         points: The $x_i$, shape (k, n); many more than parameters, and spread so that every unit changes its sign.
 
     Raises:
-        ValueError: If the network has several outputs, or the shape does not fit.
+        TypeError: If `network` is no `ReLUNetwork`.
+        ValueError: If the network has several outputs, the shape does not fit, or a coordinate is NaN or infinite.
 
     >>> import expressivity as ex, numpy as np
     >>> net = ex.relu.gadgets.random_network(2, (4, 4), seed=3)
@@ -47,11 +48,16 @@ def dimension(network: ReLUNetwork, points: Any) -> Dimension:
     >>> ex.certificates.dimension(net, points).largest
     29
     """
+    if not isinstance(network, ReLUNetwork):
+        raise TypeError(f"The dimension is that of a ReLUNetwork; got {type(network).__name__}.")
     points = np.asarray(points, dtype=np.float64)
     if network.output_dim != 1:
         raise ValueError(f"The dimension is that of a network with one output; this one has {network.output_dim}.")
     if points.ndim != 2 or points.shape[1] != network.input_dim or not len(points):
         raise ValueError(f"The network reads points of shape (k, {network.input_dim}); got {points.shape}.")
+    if not np.all(np.isfinite(points)):
+        where = int(np.flatnonzero(~np.isfinite(points).all(axis=1))[0])
+        raise ValueError(f"Point {where} has a coordinate that is NaN or infinite: {points[where].tolist()}.")
     with jax.enable_x64(True):
         parameters = jax.tree.map(lambda leaf: np.asarray(leaf, dtype=np.float64), network)
         leaves = [np.asarray(leaf).reshape(len(points), -1) for leaf in jax.tree.leaves(_rows(parameters, points))]

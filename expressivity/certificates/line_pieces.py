@@ -180,7 +180,8 @@ def pieces_floor(target: Target, widths: Sequence[int], norm: str = "L2") -> Cer
         norm: "L2" or "sup".
 
     Raises:
-        ValueError: If norm, measure or dimension are not covered.
+        TypeError: If a width is not whole.
+        ValueError: If norm, measure or dimension are not covered, or a width is below 1.
 
     >>> import expressivity as ex
     >>> square = ex.targets.norm_squared(ex.Box(1))
@@ -191,8 +192,9 @@ def pieces_floor(target: Target, widths: Sequence[int], norm: str = "L2") -> Cer
     if norm == "L1":
         raise ValueError("Floors from pieces are computed in 'L2' and 'sup', not in 'L1'.")
     domain_of(target.measure, "The certificate from pieces")
+    pieces = pieces_bound(widths)  # refuses what is no width
     widths = tuple(int(width) for width in widths)
-    against, pieces = NetworkClass(hidden_widths=widths), pieces_bound(widths)
+    against = NetworkClass(hidden_widths=widths)
     most = (_CELLS[1] if target.dim == 1 else _CELLS_ON_LINES) // 2 if norm == "L2" else 128
     if pieces > most:
         reason = f"no bound: {pieces} pieces on a line are more than the {most} that are resolved"

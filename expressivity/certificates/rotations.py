@@ -33,6 +33,7 @@ def rotation(target: Target, norm: str = "L2", directions: int | None = None) ->
         directions: About how many directions; 720 for n = 2 and 4,000 for n = 3 by default.
 
     Raises:
+        TypeError: If the number of directions is not whole.
         ValueError: If the target has no Lipschitz constant, is on another domain, or the norm is unknown.
 
     >>> import expressivity as ex
@@ -47,6 +48,8 @@ def rotation(target: Target, norm: str = "L2", directions: int | None = None) ->
     if target.lipschitz is None:
         raise ValueError(f"The rotation certificate needs a Lipschitz constant; target {target.name!r} has none.")
     count = _DIRECTIONS[domain.dim] if directions is None else directions
+    if isinstance(count, bool) or not hasattr(count, "__index__"):
+        raise TypeError(f"A number of directions is whole, not {count!r}.")
     if count < 4:
         raise ValueError(f"The rotation certificate needs at least 4 directions; got {count}.")
     vectors, angle = covering(domain.dim, count)

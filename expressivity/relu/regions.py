@@ -121,8 +121,10 @@ def checked_box(network: ReLUNetwork, box: Any) -> tuple[np.ndarray, np.ndarray]
 
     Raises:
         ValueError: If the network has more inputs, or the corners do not fit.
-        TypeError: If the weights are traced by JAX.
+        TypeError: If `network` is no `ReLUNetwork`, or the weights are traced by JAX.
     """
+    if not isinstance(network, ReLUNetwork):
+        raise TypeError(f"Regions are those of a ReLUNetwork; got {type(network).__name__}.")
     if any(is_traced(leaf) for block in network.blocks for leaf in (block.weight, block.bias)):
         raise TypeError("Regions need the values of the weights; inside jit or grad they are not known.")
     n = network.input_dim
@@ -170,6 +172,8 @@ class _Programs:
     """Largest balls in polytopes, counted against a budget."""
 
     def __init__(self, budget: int, smallest: float) -> None:
+        if isinstance(budget, bool) or not hasattr(budget, "__index__"):
+            raise TypeError(f"A budget is a whole number of linear programs, not {budget!r}.")
         self.budget, self.smallest, self.solved = budget, smallest, 0
 
     def ball(self, normals: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, float] | None:

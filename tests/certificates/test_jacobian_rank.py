@@ -46,3 +46,16 @@ def test_refusals():
     two = ex.ReLUNetwork.from_layers([(np.eye(2), np.zeros(2)), (np.eye(2), np.zeros(2))])
     with pytest.raises(ValueError, match="has 2"):
         dimension(two, np.ones((3, 2)))
+
+
+@pytest.mark.parametrize(
+    ("network", "points", "error", "words"),
+    [
+        ("net", [[0.0]], TypeError, "str"),
+        (random_network(2, (2,), 0), [[0.0, 0.0], [np.nan, 1.0]], ValueError, r"Point 1 .* \[nan, 1.0\]"),
+        (random_network(2, (2,), 0), [[0.0]], ValueError, r"\(1, 1\)"),
+    ],
+)
+def test_what_is_no_network_or_no_point_is_refused(network, points, error, words):
+    with pytest.raises(error, match=words):
+        ex.certificates.dimension(network, points)

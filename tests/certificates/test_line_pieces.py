@@ -122,3 +122,9 @@ def test_refusals():
     many = pieces_floor(INTERVAL, (10, 10, 10))
     assert many.value == 0.0
     assert "1331 pieces" in many.assumptions[0]
+
+
+@pytest.mark.parametrize(("widths", "error"), [((2.7,), TypeError), ((0,), ValueError), ("ab", TypeError)])
+def test_what_is_no_width_is_refused(widths, error):
+    with pytest.raises(error):
+        ex.certificates.pieces_floor(ex.targets.norm_squared(ex.Box(1)), widths)

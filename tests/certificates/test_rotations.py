@@ -46,3 +46,8 @@ def test_refusals():
         rotation(ex.targets.ball_indicator(ex.Ball(2)))
     with pytest.raises(ValueError, match="got 2"):
         rotation(ex.targets.norm_squared(ex.Ball(2)), directions=2)
+
+
+def test_a_number_of_directions_is_whole():
+    with pytest.raises(TypeError, match=r"7\.5"):
+        ex.certificates.rotation(ex.targets.norm_squared(ex.Ball(2)), "L2", 7.5)  # type: ignore[arg-type]

@@ -161,3 +161,10 @@ def test_budget_and_bad_boxes():
 
 def test_a_box_may_be_a_domain():
     assert ex.relu.count_regions(TENT, ex.Box(1)) == 3
+
+
+def test_what_is_no_network_or_no_budget_is_refused():
+    with pytest.raises(TypeError, match="str"):
+        ex.relu.count_regions("net", ex.Box(2))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="'many'"):
+        ex.relu.count_regions(ex.identity(2, 1), ex.Box(2), budget="many")  # type: ignore[arg-type]
