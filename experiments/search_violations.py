@@ -1,15 +1,17 @@
 """Is any network below a floor? Narrow networks, random, trained to minimise the error, and perturbed, try to be.
 
 Claim. No narrow network has an error below a floor that applies to it, beyond the half-width of the measurement: not a
-random one, not one that gradient descent drove to the least error of its class in the very norm of the floor, and not
-a trained one perturbed at random.
+random one, not one with random hidden layers and the output layer that fits best, not one that gradient descent drove
+to the least error of its class in the very norm of the floor, and not a trained one perturbed at random.
 
 Method. For every target and every shape of hidden layers many networks start at random scales and minimise the mean,
 the mean square or (for the sup norm) the mean 16th power of the error on fresh points and the points where the proofs
 look. Random, trained and perturbed networks are measured in L1, L2 and sup by deterministic quadrature in float64, and
-compared with the best floor for their shape. The table has one row a network and norm.
+compared with the best floor for their shape. The table has one row a network and norm. Many more networks have random
+hidden layers and the affine output that minimises the mean square; of each batch of them, "fitted" in the table, the
+one that comes nearest to the floor has a row, and the column `tries` says of how many.
 
-`default` is about 10,000 networks, `paper` about 100,000. The exit status is 0 if the claim held, 1 if not, 2 if the
+`default` is about 120,000 networks, `paper` about 1,000,000. The exit status is 0 if the claim held, 1 if not, 2 if the
 run was refused.
 """
 
@@ -23,6 +25,7 @@ from typing import Any, Literal
 from experiments import _run
 
 NORMS = ("L1", "L2", "sup")
+_BATCH = 128
 COLUMNS = (
     "family",
     "width",
@@ -31,6 +34,7 @@ COLUMNS = (
     "minimised",
     "stage",
     "seed",
+    "tries",
     "status",
     "norm",
     "error",
@@ -50,6 +54,8 @@ class Settings:
         seeds: Networks of each shape and norm, each measured at three stages.
         steps, batch, learning_rate: Of Adam with linear decay.
         order: Points an axis of the quadrature, by dimension.
+        fitted: Networks of each shape with random hidden layers and a fitted output.
+        coarse: Points an axis of the quadrature for those.
     """
 
     targets: tuple[tuple[str, int], ...] = (
@@ -67,10 +73,12 @@ class Settings:
     batch: int = 256
     learning_rate: float = 1e-2
     order: dict[int, int] = dataclasses.field(default_factory=lambda: {2: 96, 3: 24})
+    fitted: int = 2048
+    coarse: dict[int, int] = dataclasses.field(default_factory=lambda: {2: 32, 3: 12})
 
 
-SMOKE = Settings(targets=(("norm_squared", 2),), depths=(1,), seeds=6, steps=100, batch=64, order={2: 48})
-PAPER = Settings(seeds=240, steps=2000, order={2: 160, 3: 32})
+SMOKE = Settings(targets=(("norm_squared", 2),), depths=(1,), seeds=6, steps=100, batch=64, order={2: 48}, fitted=256)
+PAPER = Settings(seeds=240, steps=2000, order={2: 160, 3: 32}, fitted=16_384, coarse={2: 48, 3: 16})
 PRESETS = {"smoke": SMOKE, "default": Settings(), "paper": PAPER}
 
 
@@ -125,25 +133,58 @@ def search(target: Any, widths: tuple[int, ...], norm: str, settings: Settings) 
             outputs = ex.evaluate(ex.ReLUNetwork.from_layers(layers), grid.points)[:, 0]
             for measured in NORMS:
                 error, half_width = (float(v) for v in grid.norms(outputs, measured))
-                certificate = found[measured]
-                rows.append(
-                    {
-                        "family": f"{target.name}, n={target.dim}",
-                        "width": max(widths),
-                        "hidden_layers": len(widths),
-                        "hidden_widths": "-".join(map(str, widths)),
-                        "minimised": norm,
-                        "stage": stage,
-                        "seed": seed,
-                        "status": "ok",
-                        "norm": measured,
-                        "error": error,
-                        "half_width": half_width,
-                        "floor": certificate.value,
-                        "theorem": certificate.theorem.number,
-                    }
-                )
+                origin = {"minimised": norm, "stage": stage, "seed": seed, "tries": 1}
+                rows.append(_row(target, widths, origin, found[measured], error, half_width))
     return rows
+
+
+def fitted(target: Any, widths: tuple[int, ...], settings: Settings) -> list[dict[str, Any]]:
+    """Of every batch of networks with random hidden layers and a fitted output, the one nearest to each floor."""
+    import jax
+    import numpy as np
+
+    import expressivity as ex
+    from expressivity.norms import rule
+
+    found, grid = floors(target, widths), rule(target, settings.coarse[target.dim])
+    fine, root = slice(0, grid.bounds[0]), np.sqrt(grid.weights[0])
+    key, rows = jax.random.fold_in(jax.random.key(0), 2), []
+    for number in range(-(-settings.fitted // _BATCH)):
+        *hidden, _ = _random(target.dim, widths, _BATCH, jax.random.fold_in(key, number))
+        eye = np.broadcast_to(np.eye(widths[-1]), (_BATCH, widths[-1], widths[-1]))
+        with jax.enable_x64(True):
+            layers = [(np.float64(w), np.float64(b)) for w, b in hidden]
+            nets = jax.vmap(ex.ReLUNetwork.from_layers)([*layers, (eye, np.zeros(eye.shape[:2]))])
+        features = ex.relu.evaluate_many(nets, grid.points)
+        design = np.concatenate([features, np.ones((*features.shape[:2], 1))], axis=-1)
+        weighted = design[:, fine] * root[:, None]
+        transposed = weighted.transpose(0, 2, 1)
+        gram, moments = transposed @ weighted, transposed @ (grid.values[fine] * root)
+        solution = np.linalg.pinv(gram, rcond=1e-12, hermitian=True) @ moments[..., None]
+        outputs = (design @ solution)[..., 0]
+        for measured in NORMS:
+            errors, half_widths = grid.norms(outputs, measured)
+            nearest = int(np.argmin(errors + half_widths))
+            origin = {"minimised": "L2", "stage": "fitted", "seed": number, "tries": _BATCH}
+            error, half_width = float(errors[nearest]), float(half_widths[nearest])
+            rows.append(_row(target, widths, origin, found[measured], error, half_width))
+    return rows
+
+
+def _row(target: Any, widths: tuple[int, ...], origin: dict[str, Any], floor: Any, error: float, half: float) -> dict:
+    return {
+        "family": f"{target.name}, n={target.dim}",
+        "width": max(widths),
+        "hidden_layers": len(widths),
+        "hidden_widths": "-".join(map(str, widths)),
+        **origin,
+        "status": "ok",
+        "norm": floor.norm,
+        "error": error,
+        "half_width": half,
+        "floor": floor.value,
+        "theorem": floor.theorem.number,
+    }
 
 
 def _random(n: int, widths: tuple[int, ...], count: int, key: Any) -> list[tuple[Any, Any]]:
@@ -205,11 +246,16 @@ def check(table: Any) -> list[tuple[str, bool]]:
     """The sentences of the verdict."""
     bounded = table[table["floor"] > 0]
     below = bounded[bounded["error"] < bounded["floor"] - bounded["half_width"] - 1e-9 * bounded["floor"]]
-    networks = len(bounded.drop_duplicates(["family", "hidden_widths", "minimised", "stage", "seed"]))
-    sentences = [(f"none of {networks} networks is below one of {len(bounded)} floors that apply", below.empty)]
+    networks = int(bounded.drop_duplicates(["family", "hidden_widths", "minimised", "stage", "seed"])["tries"].sum())
+    tries = int(bounded["tries"].sum())
+    sentences = [(f"none of {networks} networks is below a floor that applies to it; {tries} tries", below.empty)]
     for theorem, rows in bounded.groupby("theorem"):
         ratio = float(((rows["error"] + rows["half_width"]) / rows["floor"]).min())
-        sentences.append((f"{theorem}: least error over floor {ratio:.6f} in {len(rows)} tries", ratio >= 1 - 1e-9))
+        margin = float((rows["error"] + rows["half_width"] - rows["floor"]).min())
+        text = (
+            f"{theorem}: least error over floor {ratio:.6f}, least margin {margin:.3g}, in {rows['tries'].sum()} tries"
+        )
+        sentences.append((text, ratio >= 1 - 1e-9))
     return sentences
 
 
@@ -221,7 +267,7 @@ def draw_figure(table: Any) -> Any:
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained", sharey=True)
     for ax, norm in zip(axes, NORMS, strict=True):
         rows = table[(table["norm"] == norm) & (table["floor"] > 0)]
-        for stage in ("random", "perturbed", "trained"):
+        for stage in ("random", "fitted", "perturbed", "trained"):
             ratio = (rows.loc[rows["stage"] == stage, "error"] / rows.loc[rows["stage"] == stage, "floor"]).to_numpy()
             if len(ratio):
                 ax.plot(np.sort(ratio), np.arange(1, len(ratio) + 1) / len(ratio), label=stage)
@@ -253,6 +299,8 @@ def experiment(options: Options) -> int:
         for name, n in settings.targets:
             target = _cases.target(name, n)
             for widths in shapes(n, settings.depths):
+                address = {"target": name, "n": n, "widths": widths, **shared}
+                rows += cells.rows("fitted", address, lambda t=target, w=widths: fitted(t, w, settings))
                 for norm in NORMS:
                     address = {"target": name, "n": n, "widths": widths, "norm": norm, **shared}
                     rows += cells.rows("search", address, lambda t=target, w=widths, m=norm: search(t, w, m, settings))

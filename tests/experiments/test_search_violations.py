@@ -16,7 +16,7 @@ def test_smoke_holds_and_resumes(tmp_path, capsys):
     assert search_violations.experiment(options) == 0
     assert (tmp_path / "run" / "table.csv").read_bytes() == table
     found = pd.read_csv(tmp_path / "run" / "table.csv")
-    assert {"random", "trained", "perturbed"} == set(found["stage"])
+    assert {"random", "fitted", "trained", "perturbed"} == set(found["stage"])
     assert (found.loc[found["floor"] > 0, "error"] >= found.loc[found["floor"] > 0, "floor"]).all()
     assert json.loads((tmp_path / "run" / "config.json").read_text())["preset"] == "smoke"
     assert "none of" in capsys.readouterr().out
@@ -29,6 +29,7 @@ def test_a_violation_is_noticed():
         "minimised": "L2",
         "stage": "trained",
         "seed": 0,
+        "tries": 1,
         "error": 0.4,
         "half_width": 0.0,
         "floor": 0.5,
