@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
@@ -11,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from experiments import _run
+
+_POINTS = 1 << 17  # points that are drawn at once
 
 
 class Cells:
@@ -48,8 +51,8 @@ class Students:
     Args:
         steps, batch: Adam steps and points a step.
         learning_rate: At the start; it falls linearly to 0.
-        evaluation: Points of the measurement.
-        seeds: Networks of every width, trained side by side.
+        evaluation: Least number of points of the measurement.
+        seeds: Networks of every width.
     """
 
     steps: int = 3000
@@ -85,7 +88,8 @@ def train(
     Args:
         dim: Inputs.
         widths: Units of the hidden layers.
-        draw: Maps a key and a count to points (count, dim) and weights (count,) of mean 1 in expectation.
+        draw: Maps a key and a count to points (count, dim) and weights (count,) of mean 1 in expectation. The same
+            object in two calls is compiled once.
         function: f at points (count, dim).
         scale: Typical size of a coordinate; inputs are divided by it.
         students: The recipe.
@@ -96,36 +100,51 @@ def train(
 
     sizes = [dim, *widths]
     rule = optax.adam(optax.linear_schedule(students.learning_rate, 0.0, students.steps))
+    # Points are drawn for many steps at once by one compiled function: compiling a sampler costs more than using it.
+    # Steps beyond the last one have learning rate 0.
+    blocks = math.ceil(students.steps * students.batch / _POINTS)
+    block = math.ceil(students.steps / blocks)
+    points = jax.jit(draw, static_argnums=1)
 
-    def initial(key: Any) -> Any:
-        layers = []
-        for fan_in, fan_out in pairwise(sizes):
-            key, first, second = jax.random.split(key, 3)
-            weight = jax.random.normal(first, (fan_out, fan_in)) * (2 / fan_in) ** 0.5
-            layers.append((weight, jax.random.normal(second, (fan_out,))))
-        return [*layers, (jax.random.normal(key, (sizes[-1],)) * sizes[-1] ** -0.5, jnp.zeros(()))]
+    def initial(seed: int) -> Any:
+        rng = np.random.default_rng([0, seed])
+        layers = [
+            (rng.standard_normal((fan_out, fan_in)) * (2 / fan_in) ** 0.5, rng.standard_normal(fan_out))
+            for fan_in, fan_out in pairwise(sizes)
+        ]
+        parameters = [*layers, (rng.standard_normal(sizes[-1]) * sizes[-1] ** -0.5, np.zeros(()))]
+        return jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), parameters)
 
-    def loss(parameters: Any, key: Any, count: int) -> Any:
-        x, weight = draw(key, count)
+    def loss(parameters: Any, x: Any, weight: Any) -> Any:
         return jnp.mean(weight * (forward(parameters, x / scale) - function(x)) ** 2)
 
-    @jax.jit
-    def run(key: Any) -> Any:
-        parameters = initial(jax.random.fold_in(key, 0))
+    def batches(key: Any) -> Any:
+        x, weight = points(key, block * students.batch)
+        return x.reshape(block, students.batch, dim), weight.reshape(block, students.batch)
 
-        def step(state: Any, number: Any) -> Any:
+    @jax.jit
+    def advance(state: Any, data: Any) -> Any:
+        def step(state: Any, batch: Any) -> Any:
             parameters, moments = state
-            gradient = jax.grad(loss)(parameters, jax.random.fold_in(key, number + 1), students.batch)
-            change, moments = rule.update(gradient, moments)
+            change, moments = rule.update(jax.grad(loss)(parameters, *batch), moments)
             return (optax.apply_updates(parameters, change), moments), None
 
-        (parameters, _), _ = jax.lax.scan(step, (parameters, rule.init(parameters)), jnp.arange(students.steps))
-        parts = 20
-        keys = jax.random.split(jax.random.fold_in(key, students.steps + 1), parts)
-        return jnp.mean(jax.lax.map(lambda k: loss(parameters, k, students.evaluation // parts), keys))
+        return jax.lax.scan(step, state, data)[0]
 
-    keys = [jax.random.fold_in(jax.random.key(0), seed) for seed in range(students.seeds)]
-    return np.array([float(run(key)) for key in keys])
+    @jax.jit
+    def measure(parameters: Any, data: Any) -> Any:
+        return jnp.mean(jax.lax.map(lambda batch: loss(parameters, *batch), data))
+
+    def run(seed: int) -> float:
+        key, parameters = jax.random.fold_in(jax.random.key(0), seed), initial(seed)
+        state = parameters, rule.init(parameters)
+        for number in range(blocks):
+            state = advance(state, batches(jax.random.fold_in(key, number)))
+        parts = math.ceil(students.evaluation / (block * students.batch))
+        fresh = [batches(jax.random.fold_in(key, blocks + number)) for number in range(parts)]
+        return float(np.mean([measure(state[0], data) for data in fresh]))
+
+    return np.array([run(seed) for seed in range(students.seeds)])
 
 
 def finish(

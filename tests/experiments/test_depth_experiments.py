@@ -52,3 +52,34 @@ def test_students_are_bounded():
     x = 10.0 ** rng.uniform(0, 6, (200, 1)) * rng.standard_normal((200, 2))
     values = np.asarray(_depth.forward(parameters, x))
     assert np.abs(values).max() <= np.abs(parameters[-1][0]).sum() + 0.3 + 1e-5
+
+
+@pytest.mark.parametrize(("error", "holds"), [(0.08, True), (0.05, False)])
+def test_a_student_below_the_floor_of_the_sawtooth_fails_though_others_have_no_floor(error, holds):
+    from experiments import sawtooth_depth
+
+    teeth = pd.DataFrame([{"least_width_not_excluded": 6, "growth": 8.0, "deep_exact": True}])
+    parabolas = pd.DataFrame([{"m": 3, "measured": 1.0, "bound": 1.0, "units": 8, "one_layer_floor": 0.1}])
+    trained = pd.DataFrame([{"error": error, "floor": 0.07}, {"error": 0.01, "floor": 0.0}])
+    *others, (sentence, held) = sawtooth_depth.check(teeth, parabolas, trained, 0.02)
+    assert held is holds
+    assert "1 of 2 have one" in sentence
+    assert all(held for _, held in others)
+
+
+def test_students_of_the_same_seed_do_not_depend_on_how_many_there_are():
+    import jax
+    import jax.numpy as jnp
+
+    from experiments import _depth
+
+    def draw(key, count):
+        return jax.random.uniform(key, (count, 1)), jnp.ones(count)
+
+    few, many = (
+        _depth.train(1, [4], draw, lambda x: x[:, 0] ** 2, 1.0, _depth.Students(300, 32, 1e-2, 10_000, seeds))
+        for seeds in (1, 2)
+    )
+    assert few[0] == many[0] != many[1]
+    # training beats the best constant, whose error is the variance 4/45
+    assert max(many) < 4 / 45 / 2
