@@ -15,6 +15,9 @@ from expressivity.measures import checked_dim
 
 # Below this a Bessel value has lost digits to underflow once it is squared.
 TINY = 1e-150
+# Beyond _FAR the sines of t have few digits left, while P(T > t) is its limit d / (pi t) to d^2 / t; beyond _UNKNOWN
+# squares of t overflow and functions that oscillate are set to 0.
+_FAR, _UNKNOWN = 1e12, 1e150
 
 
 def ball_radius(d: int) -> float:
@@ -122,7 +125,8 @@ def phase(dim: int, r: Any) -> np.ndarray:
     r = np.asarray(r, dtype=np.float64)
     if not np.all(r >= 0):
         raise ValueError(f"A radius is at least 0; got {float(r[~(r >= 0)].flat[0])}.")
-    return 2 * np.pi * ball_radius(dim) * r
+    with np.errstate(over="ignore"):
+        return 2 * np.pi * ball_radius(dim) * r
 
 
 def phi(d: int, r: Any) -> Any:
@@ -141,6 +145,7 @@ def phi(d: int, r: Any) -> Any:
     """
     d = checked_dim(d)
     t, nu = np.atleast_1d(phase(d, r)), d / 2
+    t = np.where(t > _UNKNOWN, np.inf, t)
     x = t * t / 4
     near = x <= nu + 1
     value = np.empty_like(t)
@@ -181,6 +186,7 @@ def radial_pdf(dim: int, r: Any) -> Any:
     """
     t = np.atleast_1d(phase(dim, r))
     value = np.full(t.shape, 2.0 if dim == 1 else 0.0)
+    t = np.where(t > _UNKNOWN, np.inf, t)
     inside = (t > 1e-300) & np.isfinite(t)
     _refuse_underflow(dim, t[inside])
     value[inside] = 2 * np.pi * ball_radius(dim) * phase_pdf(dim, t[inside])
@@ -196,11 +202,11 @@ def phase_pdf(dim: int, t: np.ndarray) -> np.ndarray:
 def phase_sf(dim: int, t: np.ndarray) -> np.ndarray:
     """P(T > t) for an array of t >= 0."""
     value = np.empty_like(t)
-    inf = np.isinf(t)
+    far = t > _FAR
     near = t < max(dim / 2, 1.0)
-    value[inf] = 0.0
+    value[far] = dim / np.pi / t[far]
     value[near] = 1.0 - _inner(dim, t[near]) if near.any() else 0.0
-    rest = ~near & ~inf
+    rest = ~near & ~far
     if rest.any():
         value[rest] = _outer(dim, t[rest])
     return value

@@ -90,6 +90,7 @@ class EldanShamir(AbstractMeasure):
         between its nodes and within 1e-9 of it; beyond by rejection from the tail bound, with the Bessel function by
         Debye's expansion.
         """
+        count = sampling.checked_count(count)
         direction, where, inside, outside = jax.random.split(key, 4)
         table = sampling.cells(self.dim, 0.0, sampling.table_end(self.dim))
         near = sampling.sample_cells(table, inside, count)
@@ -118,7 +119,7 @@ class EldanShamir(AbstractMeasure):
         """
         if not isinstance(rng, np.random.Generator):
             raise TypeError(f"sample_exact draws from a numpy.random.Generator, not from {rng!r}.")
-        nu = self.dim / 2
+        count, nu = sampling.checked_count(count), self.dim / 2
         table = sampling.cells(self.dim, 0.0, nu)
         cell = np.minimum(np.searchsorted(table.cdf, rng.uniform(size=count), side="right"), len(table.cdf) - 1)
         t = table.start[cell] + table.length * sampling.invert(np, table.coefficients[cell].T, rng.uniform(size=count))
@@ -204,6 +205,7 @@ class EldanShamirShell(AbstractMeasure):
 
     def sample(self, key: Array, count: int) -> Float[Array, "count n"]:
         """`count` independent points; a function of `key` alone, traceable by JAX."""
+        count = sampling.checked_count(count)
         direction, inside = jax.random.split(key)
         scale = 2 * np.pi * law.ball_radius(self.dim)
         t = sampling.sample_cells(sampling.cells(self.dim, scale * self.inner, scale * self.outer), inside, count)
@@ -266,6 +268,7 @@ class SphereProduct(AbstractMeasure):
         return f"sphere({self.sphere_dim})^2"
 
     def sample(self, key: Array, count: int) -> Float[Array, "count n"]:
+        count = sampling.checked_count(count)
         first, second = jax.random.split(key)
         return jnp.concatenate(
             [sampling.uniform_directions(k, count, self.sphere_dim) for k in (first, second)], axis=1

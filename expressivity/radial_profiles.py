@@ -22,6 +22,7 @@ from expressivity.measures import checked_dim
 KINDS = ("linear", "steps", "radius")
 _NODES = 12  # of Gauss-Legendre on a panel of the spectrum
 _CHUNK = 1 << 16
+_MOST_VALUES = 4_000_000_000  # Bessel values of a spectrum: minutes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -310,6 +311,7 @@ def spectrum(profile: Profile, rho_max: float, separate: bool = False) -> Spectr
     r"""The spectrum of a profile on $[0, \rho_{\max}]$; the last few are kept.
 
     Raises:
+        ValueError: If frequency and radius together are too large for a spectrum in minutes.
         ArithmeticError: If the quadrature does not resolve the profile: more energy inside than $\|G\|^2$, or a finer
             rule differs by more than 1e-9 of it.
     """
@@ -324,6 +326,12 @@ def _spectrum(profile: Profile, rho_max: float, separate: bool) -> Spectrum:
     edges = np.unique(np.concatenate([np.linspace(0, rho_max, count + 1), [radius, 2 * radius]]))
     edges = edges[edges <= rho_max]
     rho, weights = panel_nodes(edges[:-1], edges[1:], _NODES)
+    if rho.size * len(transform.r) > _MOST_VALUES:
+        raise ValueError(
+            f"The spectrum up to frequency {rho_max:.6g} of a profile up to radius {profile.radii[-1]:.6g} needs "
+            f"{rho.size * len(transform.r):.2g} Bessel values, more than {_MOST_VALUES:.2g}. Use a smaller frequency "
+            "or radius."
+        )
     m = transform(rho.reshape(-1)).reshape(rho.shape)
     error = _resolution_error(profile, transform, edges, rho, m, weights, separate)
     result = Spectrum(profile, transform, edges, rho, weights, m, error)

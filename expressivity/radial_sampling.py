@@ -139,6 +139,15 @@ def debye(nu: float, t: Any) -> Any:
     return even * jnp.cos(xi) + odd * jnp.sin(xi)
 
 
+def checked_count(count: int) -> int:
+    """The number of points as an `int`, or TypeError or ValueError."""
+    if isinstance(count, bool) or not hasattr(count, "__index__"):
+        raise TypeError(f"A number of points is a whole number, not {count!r}.")
+    if count < 0:
+        raise ValueError(f"A number of points is at least 0; got {count}.")
+    return int(count)
+
+
 def uniform_directions(key: Array, count: int, dim: int) -> Array:
     """`count` uniform unit vectors."""
     g = jax.random.normal(key, (count, dim))

@@ -250,3 +250,21 @@ def test_the_exact_sampler_wants_a_generator():
         ex.EldanShamir(2).sample_exact(0, 5)
     with pytest.raises(TypeError, match=r"2\.5"):
         ex.EldanShamir(2.5)
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 10, 200])
+def test_survival_far_out_is_its_limit(d):
+    measure = ex.EldanShamir(d)
+    for r in (1e11, 1e13, 1e100, 1e300):
+        # d^2 / t from the next term, t times the rounding of a sine below 1e12
+        assert measure.radial_sf(r) * r == pytest.approx(measure.tail_coefficient, rel=1e-4)
+    assert radial_law.phi(d, 1e300) == 0.0 == measure.radial_pdf(1e300)
+    assert measure.radial_sf(1e308) < 1e-306
+
+
+def test_a_number_of_points_is_not_negative():
+    for draw in (ex.EldanShamir(3), ex.EldanShamir(3).shell(1.0, 2.0)):
+        with pytest.raises(ValueError, match="at least 0; got -1"):
+            draw.sample(jax.random.key(0), -1)
+    with pytest.raises(ValueError, match="at least 0; got -1"):
+        ex.EldanShamir(3).sample_exact(np.random.default_rng(0), -1)

@@ -27,6 +27,8 @@ from expressivity.radial_measures import EldanShamir
 from expressivity.radial_profiles import Profile, distance_squared
 from expressivity.target import Target
 
+_MOST_SHELLS = 10_000_000
+
 
 def tube_fraction(d: int, s: Any, q: int = 1) -> Any:
     r"""$\tau_{d,q}(s) = I_{1/s^2}((d-q)/2, q/2)$: the part of the sphere of radius $sR_d$ within $R_d$ of a q-plane.
@@ -147,6 +149,8 @@ def profile(
     else:
         knots = np.stack([z[:-1], (z[:-1] + z[1:]) / 2], 1)
         values = np.stack([np.zeros(shells), epsilon], 1)
+    if not np.all(np.diff(knots.reshape(-1)) > 0):
+        raise ValueError(f"A ramp of {ramp} of a shell is too steep for float64; use 0 for jumps, or about 1/4.")
     groups = np.repeat(np.arange(shells), knots.shape[1])
     knots, values = np.append(knots.reshape(-1), z[-1]), np.append(values.reshape(-1), 0.0)
     return Profile(d, knots, values, "linear", frequency, groups, hard)
@@ -317,7 +321,10 @@ def low_frequency_fraction(d: int, alpha: float, shells: int) -> float:
 
 
 def _scale(d: int, alpha: float) -> float:
-    return _positive(alpha, "alpha") * math.sqrt(checked_dim(d))
+    inner = _positive(alpha, "alpha") * math.sqrt(checked_dim(d))
+    if not 1e-140 < inner < 1e140:
+        raise ValueError(f"The radii from {inner:g} on have no squares in float64; got alpha={alpha}. Use about 1.")
+    return inner
 
 
 def _positive(value: float, what: str) -> float:
@@ -331,6 +338,8 @@ def _count(shells: int) -> int:
         raise TypeError(f"A number of shells is a whole number, not {shells!r}.")
     if shells < 1:
         raise ValueError(f"At least 1 shell has to fit; got shells={shells}.")
+    if shells > _MOST_SHELLS:
+        raise ValueError(f"At most {_MOST_SHELLS} shells fit into memory and float64 radii; got shells={shells}.")
     return int(shells)
 
 

@@ -122,11 +122,16 @@ def classification_certificate(k: int, widths: Sequence[int]) -> Certificate:
     Returns:
         A certificate in "errors", a number of points; 0 where the network may have enough pieces.
 
+    Raises:
+        ValueError: If k is below 1 or above 1000, or a width below 1.
+
     >>> classification_certificate(10, (20, 20)).value
     291.0
     """
+    if _whole(k, "k") > 1000:
+        raise ValueError(f"A number of errors near 2^k is a float64 up to k = 1000; got k={k}.")
     return Certificate(
-        float(min_errors_alternating(2 ** _whole(k, "k"), pieces_bound(widths) + 1)),
+        float(min_errors_alternating(2**k, pieces_bound(widths) + 1)),
         "errors",
         NetworkClass(hidden_widths=tuple(int(w) for w in widths)),
         theorems.find("expressivity", "alternating runs"),

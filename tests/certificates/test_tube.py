@@ -235,3 +235,9 @@ def test_tube_fraction_by_sampling():
     assert np.all(es.tube_fraction(4, s) == 1)
     closed = scipy.special.gamma(4.0) / (math.sqrt(math.pi) * scipy.special.gamma(4.5) * math.sqrt(1 - 1 / 9)) / 3**7
     assert es.tube_fraction(8, 3.0) <= closed
+
+
+def test_a_spectrum_of_too_many_values_is_refused_at_once():
+    wave = es.profile(2, alpha=1e4, shells=4, ramp=0.25)
+    with pytest.raises(ValueError, match="Bessel values, more than"):
+        certificates.tube(wave, 2)

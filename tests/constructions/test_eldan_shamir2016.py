@@ -263,3 +263,17 @@ def test_less_than_float64_is_refused(values):
 def test_a_network_is_made_from_a_profile():
     with pytest.raises(TypeError, match="Profile"):
         es.three_layer_network(lambda z: z, knots=3)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"alpha": 1e160}, "alpha=1e\\+160"),
+        ({"alpha": 1e-160}, "alpha=1e-160"),
+        ({"shells": 10**18}, "shells=1000000000000000000"),
+        ({"ramp": 1e-17}, "ramp of 1e-17"),
+    ],
+)
+def test_profiles_beyond_float64_are_refused(changed, message):
+    with pytest.raises(ValueError, match=message):
+        es.profile(2, **({"alpha": 1.0, "shells": 4, "ramp": 0.25} | changed))
