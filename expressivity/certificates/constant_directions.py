@@ -135,15 +135,21 @@ def order_for(n: int, m: int, on_box: bool) -> int:
 
 def _quadratures(target: Target, domain: AbstractDomain, basis: np.ndarray, norm: str) -> tuple[float, float, tuple]:
     """The finest value, a margin from two coarser rules, and the orders."""
+    orders = _orders(domain, basis, norm)
+    found = [_by_order(target, domain, basis, norm, order) for order in orders]
+    return found[0], 2 * max(abs(found[0] - found[1]), abs(found[0] - found[2])) + 1e-14 * abs(found[0]), orders
+
+
+def _orders(domain: AbstractDomain, basis: np.ndarray, norm: str) -> tuple[int, int, int]:
     n, m = basis.shape
     fine = order_for(n, m, isinstance(domain, Box))
     fine = max(fine, _MEDIAN_ORDERS.get(n, 0)) if norm == "L1" else fine
-    orders = (fine, max(2, 3 * fine // 4), max(2, fine // 2))
-    found = []
-    for order in orders:
-        rule = fibres(domain, basis, order, equal=norm == "L1")
-        found.append(spread(values_on(target, rule.points), rule, norm))
-    return found[0], 2 * max(abs(found[0] - found[1]), abs(found[0] - found[2])) + 1e-14 * abs(found[0]), orders
+    return fine, max(2, 3 * fine // 4), max(2, fine // 2)
+
+
+def _by_order(target: Target, domain: AbstractDomain, basis: np.ndarray, norm: str, order: int) -> float:
+    rule = fibres(domain, basis, order, equal=norm == "L1")
+    return spread(values_on(target, rule.points), rule, norm)
 
 
 def _rooted(value: float, margin: float, norm: str) -> float:
@@ -230,7 +236,7 @@ def _least_distance(target: Target, domain: AbstractDomain, m: int, norm: str) -
     starts = len(directions.starting_directions(n))
     search = (
         f"the minimum over {'directions' if m == 1 else 'hyperplanes'} was found numerically: {starts} starts over the "
-        "half sphere, pattern search from the best 6"
+        "half sphere, pattern search from the best 6, to the end from the best 2 of them"
     )
     if norm == "sup":
         bases = _base_points(target, domain, 9 if n <= 2 else 5)
@@ -238,7 +244,7 @@ def _least_distance(target: Target, domain: AbstractDomain, m: int, norm: str) -
         def highest(vectors: np.ndarray) -> np.ndarray:
             return np.array([oscillation(target, domain, span(v), bases, 17) for v in vectors])
 
-        v, _ = directions.least(highest, n, tolerance=1e-5)
+        v, _ = directions.least(highest, n, extra=active_directions(target, domain), tolerance=1e-5)
         points, _ = domain.quadrature({1: 200, 2: 32, 3: 10}.get(n, 5))
         off = 1e-4 * float(np.ptp(target.values(points)))
         value = max(0.0, 0.5 * oscillation(target, domain, span(v), bases, 17) - off)
@@ -246,14 +252,33 @@ def _least_distance(target: Target, domain: AbstractDomain, m: int, norm: str) -
     coarse = max(3, order_for(n, m, isinstance(domain, Box)) // (3 if norm == "L1" and n > 2 else 2))
 
     def distance(vectors: np.ndarray) -> np.ndarray:
-        rules = [fibres(domain, span(v), coarse, equal=norm == "L1") for v in vectors]
-        return _spreads(target, rules, norm)
+        if vectors is directions.starting_directions(n):
+            return _spreads(target, _starting_rules(domain, m, coarse, norm == "L1"), norm)
+        return _spreads(target, [fibres(domain, span(v), coarse, equal=norm == "L1") for v in vectors], norm)
 
-    v, _ = directions.least(distance, n, tolerance=1e-7 if n == 2 else 1e-6)
+    def finest(vectors: np.ndarray) -> np.ndarray:
+        return np.array([_by_order(target, domain, span(v), norm, _orders(domain, span(v), norm)[0]) for v in vectors])
+
+    v, _ = directions.least(distance, n, extra=active_directions(target, domain), tolerance=1e-4)
+    v, _ = directions.polish(finest, v, step=0.01, tolerance=1e-7 if n == 2 else 1e-6)
     value, margin, orders = _quadratures(target, domain, span(v), norm)
     whole = spread_of_constant(target, domain, norm)
     margin += _SLACK[norm] * whole
     return _rooted(value, margin, norm), (*notes, search, _quadrature_text(orders, margin, norm))
+
+
+@functools.lru_cache(maxsize=256)
+def active_directions(target: Target, domain: AbstractDomain) -> np.ndarray:
+    """`directions.active` for the gradients of the target on its domain."""
+    points, _ = domain.quadrature({1: 100, 2: 24, 3: 8, 4: 5}.get(target.dim, 3))
+    return directions.active(target.gradients(points))
+
+
+@functools.lru_cache(maxsize=4)
+def _starting_rules(domain: AbstractDomain, m: int, order: int, equal: bool) -> list[Fibres]:
+    """The rules of the starting directions, which all targets of a domain share."""
+    vectors = directions.starting_directions(domain.dim)
+    return [fibres(domain, v[:, None] if m == 1 else _normal_plane(v), order, equal) for v in vectors]
 
 
 def _normal_plane(normal: np.ndarray) -> np.ndarray:

@@ -1,5 +1,7 @@
 """The floor that picks the best: which theorem, monotone in width and norm, 0 where nothing forbids."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -85,3 +87,21 @@ def test_a_tilted_ridge_has_no_floor_of_the_size_of_rounding():
     for angle in np.linspace(0.1, 3.0, 7):
         target = ex.targets.ridge(ex.Ball(2), direction=[np.cos(angle), np.sin(angle)])
         assert floor(target, 1, norm="sup").value == 0.0
+
+
+@pytest.mark.parametrize(
+    ("n", "widths", "seed"), [(2, (1, 1), 0), (2, (1, 1, 1), 1), (2, (2, 2), 2), (3, (2, 2), 1), (3, (1, 1), 4)]
+)
+def test_no_floor_forbids_a_target_that_is_a_network_of_the_class(n, widths, seed):
+    """The sharpest test of a search over directions: the least distance is 0, in a direction that nobody told."""
+    rng = np.random.default_rng(seed)
+    sizes, points = [n, *widths, 1], ex.Ball(n).quadrature(12)[0]
+    collapsed = True
+    while collapsed:
+        network = ex.ReLUNetwork.from_layers(
+            [(rng.standard_normal((o, i)), rng.uniform(-0.5, 0.5, o)) for i, o in pairwise(sizes)]
+        )
+        collapsed = np.ptp(ex.evaluate(network, points)) < 0.05
+    target = ex.Target(lambda x: network(x)[0], ex.Ball(n), name="network")
+    for norm in ("L1", "L2", "sup"):
+        assert floor(target, max(widths), norm=norm).value == 0.0
