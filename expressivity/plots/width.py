@@ -132,7 +132,10 @@ def _draw_floors(ax: "Axes", levels: list[Level], place: dict[int, int]) -> None
 
 def _names(given: Any, levels: list[Level]) -> list[str]:
     """The names that letters stand for: those of a whole table, so that all norms have the same letters."""
-    labels = given["label"] if hasattr(given, "columns") and "label" in given.columns else [v.label for v in levels]
+    if hasattr(given, "columns") and "label" in given.columns:
+        labels = given.loc[given["value"] > 0, "label"]  # an error of 0 has no place on a logarithmic axis
+    else:
+        labels = [v.label for v in levels]
     return list(dict.fromkeys(str(label) for label in labels if label))
 
 
