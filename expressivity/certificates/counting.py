@@ -20,6 +20,8 @@ def pieces_bound(widths: Sequence[int]) -> int:
     >>> pieces_bound([2, 2, 2])
     27
     """
+    if not hasattr(widths, "__iter__"):
+        raise TypeError(f"The bound on pieces takes a sequence of hidden widths, such as (2, 2); got {widths!r}.")
     return math.prod(checked_width(width) + 1 for width in widths)
 
 

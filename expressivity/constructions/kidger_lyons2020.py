@@ -67,6 +67,9 @@ def cut_off(network: ReLUNetwork, *, half_width: float, ramp: float, floor: floa
         raise ValueError(f"The ramp {ramp} is wider than the half-width {big}.")
     if ramp < big * 2.0**-40:
         raise ValueError(f"The ramp {ramp} is below 2^-40 of the half-width {big}; float64 cannot carry such slopes.")
+    for name, number in (("floor", floor), ("ceiling", ceiling)):
+        if isinstance(number, bool | str) or not isinstance(number, float | int | np.number):
+            raise TypeError(f"The {name} of a cut-off is a real number, not {number!r}.")
     if not (np.isfinite(floor) and np.isfinite(ceiling) and floor <= 0 <= ceiling):
         raise ValueError(f"The cut-off keeps 0 between floor and ceiling; got floor={floor} and ceiling={ceiling}.")
     *hidden, (last, constant) = narrow(network, half_width=big).layers

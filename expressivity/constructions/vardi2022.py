@@ -119,6 +119,8 @@ def best_split(
     """
     n, m = whole_number(input_dim, "The input dimension"), whole_number(outputs, "The number of outputs")
     width = whole_number(width, "The width")
+    if not hasattr(hidden_widths, "__len__"):
+        raise TypeError(f"A split is for the widths of two hidden layers, such as (18, 18); got {hidden_widths!r}.")
     if len(hidden_widths) != 2:
         raise ValueError(f"A split is for networks with two hidden layers; got widths {tuple(hidden_widths)}.")
     first, second = (whole_number(w, "A hidden width") for w in hidden_widths)

@@ -72,3 +72,8 @@ def test_no_line_has_more_pieces_than_the_bound(seed):
 def test_refusals(call):
     with pytest.raises(ValueError, match="at least"):
         call()
+
+
+def test_one_number_is_no_sequence_of_widths():
+    with pytest.raises(TypeError, match=r"sequence of hidden widths.*3"):
+        pieces_bound(3)

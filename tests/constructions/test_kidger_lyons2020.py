@@ -74,3 +74,9 @@ def test_bad_requests():
         cut_off(net, half_width=1.0, ramp=1e-15, floor=-1.0, ceiling=1.0)
     with pytest.raises(ValueError, match=r"floor=0\.5"):
         cut_off(net, half_width=1.0, ramp=0.5, floor=0.5, ceiling=1.0)
+
+
+def test_ends_of_a_cut_off_are_numbers():
+    net = ex.ReLUNetwork.from_layers([([[1.0]], [0.0]), ([[1.0]], [0.0])])
+    with pytest.raises(TypeError, match="The floor of a cut-off is a real number, not 'a'"):
+        cut_off(net, half_width=1.0, ramp=0.5, floor="a", ceiling=1.0)  # type: ignore[arg-type]

@@ -232,3 +232,8 @@ def test_bad_requests():
         leading_bits(40, 1e-3)
     with pytest.raises(ValueError, match="at least 1, not 0"):
         vardi2022.leading_bits(0, 0.5)
+
+
+def test_a_split_is_for_two_widths():
+    with pytest.raises(TypeError, match=r"two hidden layers.*18"):
+        vardi2022.best_split(1, 18, 16)  # type: ignore[arg-type]
