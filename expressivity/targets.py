@@ -15,12 +15,18 @@ from expressivity.target import Quadratic as Quadratic
 from expressivity.target import Target as Target
 
 
+def _dim(measure: AbstractMeasure) -> int:
+    if not isinstance(measure, AbstractMeasure):
+        raise TypeError(f"A target needs a measure such as expressivity.Ball(2); got {measure!r}.")
+    return measure.dim
+
+
 def _radius(measure: AbstractMeasure) -> float:
     """The largest |x| on the support."""
     if isinstance(measure, Ball):
         return measure.radius
     if isinstance(measure, Box):
-        return max(abs(measure.low), abs(measure.high)) * math.sqrt(measure.dim)
+        return max(abs(measure.low), abs(measure.high)) * math.sqrt(_dim(measure))
     return math.inf
 
 
@@ -29,8 +35,8 @@ def _lipschitz(value: float) -> float | None:
 
 
 def _needs(measure: AbstractMeasure, dim: int, what: str) -> None:
-    if measure.dim < dim:
-        raise ValueError(f"{what} needs at least {dim} dimensions; the measure has {measure.dim}.")
+    if _dim(measure) < dim:
+        raise ValueError(f"{what} needs at least {dim} dimensions; the measure has {_dim(measure)}.")
 
 
 def norm_squared(measure: AbstractMeasure) -> Target:
@@ -40,7 +46,7 @@ def norm_squared(measure: AbstractMeasure) -> Target:
     >>> ex.targets.norm_squared(ex.Ball(2)).lipschitz
     2.0
     """
-    n = measure.dim
+    n = _dim(measure)
     return Target(
         lambda x: jnp.sum(x**2),
         measure,
@@ -59,7 +65,7 @@ def product(measure: AbstractMeasure) -> Target:
     -0.5
     """
     _needs(measure, 2, "The product x1 * x2")
-    n = measure.dim
+    n = _dim(measure)
     matrix = np.zeros((n, n))
     matrix[0, 1] = matrix[1, 0] = 0.5
     largest = math.sqrt(2) * max(abs(measure.low), abs(measure.high)) if isinstance(measure, Box) else _radius(measure)
@@ -90,7 +96,7 @@ def cosine_norm(measure: AbstractMeasure) -> Target:
         boundary = measure.boundary(256)
         outside = boundary[np.any(boundary != 0, axis=1)]
         halves = 0.5 * outside / np.linalg.norm(outside, axis=1, keepdims=True)
-        witness = np.concatenate([np.zeros((1, measure.dim)), measure.center[None], boundary, halves])
+        witness = np.concatenate([np.zeros((1, _dim(measure))), measure.center[None], boundary, halves])
         witness = witness[measure.contains(witness)]
     return Target(function, measure, lipschitz=2 * math.pi, name="cosine_norm", witness=witness, radial=True)
 
@@ -149,9 +155,9 @@ def ridge(measure: AbstractMeasure, direction: Sequence[float] | None = None) ->
     >>> target.values([[0.25], [-0.75]]).tolist(), target.network.width
     ([0.5, -1.0], 1)
     """
-    w = np.ones(measure.dim) if direction is None else np.asarray(direction, dtype=np.float64)
-    if w.shape != (measure.dim,) or not 0 < np.linalg.norm(w) < math.inf:
-        raise ValueError(f"A ridge direction is a nonzero vector of {measure.dim} numbers; got {direction!r}.")
+    w = np.ones(_dim(measure)) if direction is None else np.asarray(direction, dtype=np.float64)
+    if w.shape != (_dim(measure),) or not 0 < np.linalg.norm(w) < math.inf:
+        raise ValueError(f"A ridge direction is a nonzero vector of {_dim(measure)} numbers; got {direction!r}.")
     w = w / np.linalg.norm(w)
     one = np.ones((1, 1))
     network = ReLUNetwork.from_layers([(2 * w[None], [1.0]), (-one, [2.0]), (-one, [1.0])])
@@ -168,7 +174,7 @@ def parabola_ridge(measure: AbstractMeasure) -> Target:
     1.5
     """
     _needs(measure, 2, "The function x1 + x2^2")
-    n = measure.dim
+    n = _dim(measure)
     matrix, slope = np.zeros((n, n)), np.zeros(n)
     matrix[1, 1], slope[0] = 1.0, 1.0
     largest = max(abs(measure.low), abs(measure.high)) if isinstance(measure, Box) else _radius(measure)
@@ -196,8 +202,8 @@ def random_network(measure: AbstractMeasure, k: int = 3, seed: int = 0) -> Targe
     """
     if k < 1:
         raise ValueError(f"A wide target has k of at least 1; got {k}.")
-    raw = _random_network(measure.dim, (2 * k * k, 2 * k * k), seed)
-    points, weights = measure.quadrature(QUADRATURE_ORDERS.get(measure.dim, 6))
+    raw = _random_network(_dim(measure), (2 * k * k, 2 * k * k), seed)
+    points, weights = measure.quadrature(QUADRATURE_ORDERS.get(_dim(measure), 6))
     values = _forward(raw, points)
     mean = float(weights @ values)
     deviation = math.sqrt(float(weights @ (values - mean) ** 2))
@@ -241,14 +247,14 @@ def max_affine(
     if slopes is None:
         rng = np.random.default_rng(seed)
         scale = _radius(measure) if isinstance(measure, AbstractDomain) else 1.0
-        direction = rng.standard_normal((count, measure.dim))
+        direction = rng.standard_normal((count, _dim(measure)))
         direction /= np.linalg.norm(direction, axis=1, keepdims=True)
         points = scale * rng.uniform(0.2, 0.9, (count, 1)) * direction
         slopes, offsets = 2 * points, -(points**2).sum(1)
     a, b = np.asarray(slopes, dtype=np.float64), np.asarray(offsets, dtype=np.float64)
-    if a.ndim != 2 or a.shape[1] != measure.dim or b.shape != a.shape[:1] or not len(a):
+    if a.ndim != 2 or a.shape[1] != _dim(measure) or b.shape != a.shape[:1] or not len(a):
         raise ValueError(
-            f"A maximum of N affine functions needs slopes (N, {measure.dim}) and offsets (N,); got {a.shape} and "
+            f"A maximum of N affine functions needs slopes (N, {_dim(measure)}) and offsets (N,); got {a.shape} and "
             f"{b.shape}."
         )
     if not (np.all(np.isfinite(a)) and np.all(np.isfinite(b))):

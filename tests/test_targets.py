@@ -280,3 +280,9 @@ BAD = [
 def test_bad_input(make, error, words):
     with pytest.raises(error, match=words):
         make()
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_what_is_no_measure_is_named(name):
+    with pytest.raises(TypeError, match=r"expressivity.Ball\(2\); got 'disc'"):
+        NAMED[name][0]("disc")
