@@ -338,7 +338,7 @@ def test_bad_requests():
         lu2017.approximate(3, cells=4)
     with pytest.raises(ValueError, match="cells"):
         lu2017.approximate(ex.targets.norm_squared(ex.Ball(4)), cells=100)
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(ValueError, match="finite"):
         lu2017.approximate(ex.Target(lambda x: 1 / x[0], ex.Box(1), lipschitz=1.0), cells=3)
     with pytest.raises(ValueError, match="ramp"):
         lu2017.bump_integral([1.0, 0.25], 0.2)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -101,7 +102,8 @@ def test_a_violated_floor_fails_the_run(smoke, tmp_path, cache):
         "from experiments import _run, error_vs_width as e\n"
         "sys.exit(_run.main('error_vs_width', e.Options, e.experiment, ''))\n"
     )
-    out, _ = smoke
+    out = tmp_path / "run"
+    shutil.copytree(smoke[0], out)
     where = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": str(cache)}
     done = subprocess.run(
         [sys.executable, "-c", code, "--preset", "smoke", "--out", str(out)],
