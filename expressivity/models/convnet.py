@@ -101,6 +101,7 @@ class ConvNet(abc.ABC):
         training: bool = False,
         key: Any = None,
         layout: str | None = None,
+        decay: float | None = None,
     ) -> tuple[jax.Array, Layers]:
         """The logits (batch, classes) of images `x` (batch, height, width, channels), and the state afterwards.
 
@@ -115,6 +116,8 @@ class ConvNet(abc.ABC):
             key: A JAX random key; dropout in training needs one.
             layout: How it is computed: "batch_last", fast on CPUs, or "nhwc", right for accelerators; by the default
                 platform of JAX if not given. Both give the same numbers up to rounding.
+            decay: In training, what is kept of the running moments in place of the family's own share; with 0 the state
+                afterwards holds the moments of this batch.
 
         Raises:
             ValueError: If `x` is not such a batch, or `model` is not of this family.
@@ -131,16 +134,19 @@ class ConvNet(abc.ABC):
         if layout is None:
             layout = "batch_last" if jax.default_backend() == "cpu" else "nhwc"
         checked_choice("layout", layout, LAYOUTS)
-        logits, after = _walk(self, model, state, x, bool(training), key, layout)
+        logits, after = _walk(self, model, state, x, bool(training), key, layout, decay)
         return logits, after if training else state
 
 
-@functools.partial(jax.jit, static_argnames=("family", "training", "layout"))
+@functools.partial(jax.jit, static_argnames=("family", "training", "layout", "decay"))
 def _walk(
-    family: ConvNet, model: Layers, state: Layers, x: Any, training: bool, key: Any, layout: str
+    family: ConvNet, model: Layers, state: Layers, x: Any, training: bool, key: Any, layout: str, decay: float | None
 ) -> tuple[jax.Array, Layers]:
     walker = ChannelMajor if layout == "batch_last" else Forward
-    net = walker(family.width_dims(model.width), model, state, training, key)
+    net: Any = walker(family.width_dims(model.width), model, state, training, key)
+    if decay is not None:
+        normalise = net.batch_norm
+        net.batch_norm = lambda name, x, epsilon=1e-5, **_: normalise(name, x, epsilon, decay)
     logits = family.forward(net, x.transpose(3, 1, 2, 0)).T if layout == "batch_last" else family.forward(net, x)
     return logits, net.state(state) if training else state
 

@@ -94,7 +94,7 @@ def train(
     begun = time.perf_counter()
     if not isinstance(family, MLP):
         raise TypeError(f"This loop trains an expressivity.MLP; got {family!r}.")
-    widths, seeds, task = _whole("width", widths, 1), _whole("seed", seeds, 0), as_task(task)
+    widths, seeds, task = whole_numbers("width", widths, 1), whole_numbers("seed", seeds, 0), as_task(task)
     if (family.input_dim, family.output_dim) != (task.input_dim, task.output_dim):
         raise ValueError(
             f"The networks map {family.input_dim} numbers to {family.output_dim}, task {task.name!r} maps "
@@ -103,6 +103,9 @@ def train(
     if driver not in ("auto", "scan", "step"):
         raise ValueError(f'A driver is "auto", "scan" or "step", not {driver!r}.')
     nets = [(width, seed) for width in widths for seed in seeds]
+    for field, only in (("initialisation", "original"), ("parametrisation", None), ("precision", "float32")):
+        if getattr(recipe, field) != only:
+            raise ValueError(f"For an MLP the {field} of a Recipe is {only!r}, not {getattr(recipe, field)!r}.")
     for net in start or {}:
         if net not in nets:
             raise ValueError(f"There is a warm start for (width, seed) = {net}, which is not trained.")
@@ -120,13 +123,16 @@ def train(
         batch=recipe.batch_size,
         chunk=CHUNK,
         optimiser=recipe.optimiser,
+        decays=_decays(recipe),
         double=jax.numpy.result_type(float) == np.float64,
     )
     compiled, compile_seconds = program.compiled(shape)
     compile_seconds += sampler(task, recipe.batch_size, CHUNK)[1]
     rates = np.tile(recipe.rates(len(seeds)), len(widths))
     groups = [
-        _Group.make(shape, compiled, range(first, min(first + shape.nets, len(nets))), networks, rates)
+        _Group.make(
+            shape, compiled, range(first, min(first + shape.nets, len(nets))), networks, rates, recipe.weight_decay
+        )
         for first in range(0, len(nets), shape.nets)
     ]
     factors = recipe.factors()
@@ -135,7 +141,7 @@ def train(
     with concurrent.futures.ThreadPoolExecutor(lanes + 1) as pool:
 
         def batches(first: int) -> concurrent.futures.Future[Any]:
-            with_precision = functools.partial(_in_precision, shape.double, minibatches)
+            with_precision = functools.partial(in_precision, shape.double, minibatches)
             needed = min(CHUNK, recipe.steps - first)
             return pool.submit(with_precision, task, root, first, recipe.batch_size, CHUNK, needed)
 
@@ -148,7 +154,7 @@ def train(
             factor[:count] = factors[first : first + count]
             calls = [(i, 1) for i in range(count)] if driver == "step" else [(0, count)]
             lane = [groups[number::lanes] for number in range(lanes)]
-            done = [pool.submit(_in_precision, shape.double, _advance, some, x, y, factor, calls) for some in lane]
+            done = [pool.submit(in_precision, shape.double, _advance, some, x, y, factor, calls) for some in lane]
             for future in done:
                 future.result()
             losses = np.concatenate([group.losses[:count] for group in groups], axis=1)
@@ -182,16 +188,24 @@ class _Group:
     parameters: Any
     state: Any
     losses: np.ndarray
+    weight_decay: float
 
     @classmethod
     def make(
-        cls, shape: program.Shape, compiled: program.Program, rows: range, networks: list[ReLUNetwork], rates: Any
+        cls,
+        shape: program.Shape,
+        compiled: program.Program,
+        rows: range,
+        networks: list[ReLUNetwork],
+        rates: Any,
+        weight_decay: float,
     ) -> "_Group":
         places = [*rows, *[rows[0]] * (shape.nets - len(rows))]
         packed = ensemble.pack([networks[i] for i in places], shape.width, shape.dtype)
         # copies: the program overwrites its arguments, and JAX may share the memory of NumPy arrays
         parameters = jax.tree.map(lambda leaf: jax.numpy.array(leaf, copy=True), packed)
-        return cls(compiled, rows, rates[places], parameters, compiled.start(parameters), np.zeros((0, len(rows))))
+        state, losses = compiled.start(parameters), np.zeros((0, len(rows)))
+        return cls(compiled, rows, rates[places], parameters, state, losses, weight_decay)
 
     def finite(self) -> np.ndarray:
         """Whether all weights of each net are finite."""
@@ -200,13 +214,18 @@ class _Group:
 
     def advance(self, x: Any, y: Any, factor: np.ndarray, calls: list[tuple[int, int]]) -> None:
         rates = jax.numpy.asarray(factor[:, None] * self.rates, x.dtype)
+        weight_decay = jax.numpy.asarray(self.weight_decay, x.dtype)
         losses = np.zeros((len(factor), len(self.rows)))
         for first, count in calls:
             self.parameters, self.state, found = self.compiled.run(
-                self.parameters, self.state, x, y, rates, np.int32(first), np.int32(count)
+                self.parameters, self.state, x, y, rates, np.int32(first), np.int32(count), weight_decay
             )
             losses[first : first + count] = np.asarray(found)[first : first + count, : len(self.rows)]
         self.losses = losses
+
+
+def _decays(recipe: Recipe) -> tuple[bool, bool]:
+    return recipe.weight_decay > 0, recipe.weight_decay > 0 and recipe.decay in ("all", "caffe")
 
 
 def _advance(groups: list[_Group], *arguments: Any) -> None:
@@ -214,7 +233,7 @@ def _advance(groups: list[_Group], *arguments: Any) -> None:
         group.advance(*arguments)
 
 
-def _in_precision(double: bool, function: Callable[..., Any], *arguments: Any) -> Any:
+def in_precision(double: bool, function: Callable[..., Any], *arguments: Any) -> Any:
     """In a thread, where the precision of the caller is not known."""
     with jax.enable_x64(double):
         return function(*arguments)
@@ -252,12 +271,12 @@ def programs(widths: Sequence[int]) -> list[tuple[int, ...]]:
     [(1, 2, 3), (5, 6), (12,)]
     """
     groups: dict[int, list[int]] = {}
-    for width in sorted(set(_whole("width", widths, 1))):
+    for width in sorted(set(whole_numbers("width", widths, 1))):
         groups.setdefault(max(4, 2 ** (width - 1).bit_length()), []).append(width)
     return [tuple(group) for group in groups.values()]
 
 
-def _whole(what: str, numbers: Sequence[int], least: int) -> tuple[int, ...]:
+def whole_numbers(what: str, numbers: Sequence[int], least: int) -> tuple[int, ...]:
     if isinstance(numbers, int | str) or not len(numbers):
         raise TypeError(f"Training needs a sequence of {what}s; got {numbers!r}.")
     for number in numbers:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from expressivity.training import ensemble
-from expressivity.training.recipes import Recipe
+from expressivity.training.recipes import RATE_INSIDE, Recipe
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Shape:
     chunk: int
     optimiser: Any
     double: bool = False
+    decays: tuple[bool, bool] = (False, False)  # whether weights, biases take part in weight decay
 
     @property
     def dtype(self) -> Any:
@@ -34,7 +35,7 @@ class Shape:
 
 # Optimisers that treat every number by itself: no matter how the numbers of several networks are put together.
 _ELEMENTWISE = {"adabelief", "adadelta", "adagrad", "adam", "adamax", "adamw", "amsgrad", "lion", "momentum", "nadam"}
-_ELEMENTWISE |= {"nadamw", "radam", "rmsprop", "sgd", "yogi"}
+_ELEMENTWISE |= {"nadamw", "radam", "rmsprop", "sgd", "yogi", "nesterov", "caffe", "caffe_nesterov", "rmsprop_momentum"}
 
 
 def elementwise(optimiser: Any) -> bool:
@@ -43,26 +44,36 @@ def elementwise(optimiser: Any) -> bool:
 
 
 def step_function(shape: Shape) -> Any:
-    """One optimiser step of all nets: (parameters, optimiser state, x, y, rates) -> (parameters, state, losses)."""
+    """One optimiser step of all nets: (parameters, state, x, y, rates, weight decay) -> (parameters, state, losses)."""
     import optax
 
     transformation = Recipe(1, 1, 1.0, shape.optimiser).transformation()
 
-    def step(parameters: Any, state: Any, x: Any, y: Any, rates: Any) -> Any:
+    def times_rates(tree: Any, rates: Any) -> Any:
+        (w0, b0), (w, b), (w1, b1) = tree
+        along = [rates.reshape((-1, *[1] * trailing)) for trailing in range(3)]
+        middle = w * along[2][None], b * along[1][None]
+        return (w0 * along[2], b0 * along[1]), middle, (w1 * along[2], b1 * along[1])
+
+    def step(parameters: Any, state: Any, x: Any, y: Any, rates: Any, weight_decay: Any) -> Any:
         losses, gradient = ensemble.losses_and_gradients(parameters, x, y)
+        if any(shape.decays):
+            gradient = tuple(
+                tuple(
+                    g + weight_decay * w if decays else g for g, w, decays in zip(layer, at, shape.decays, strict=True)
+                )
+                for layer, at in zip(gradient, parameters, strict=True)
+            )
+        inside = isinstance(shape.optimiser, str) and shape.optimiser in RATE_INSIDE
+        if inside:
+            gradient = times_rates(gradient, rates)
         if elementwise(shape.optimiser):
             updates, state = transformation.update(gradient, state, parameters)
         else:
             one_net = ensemble.net_first(gradient), state, ensemble.net_first(parameters)
             updates, state = jax.vmap(transformation.update)(*one_net)
             updates = ensemble.layer_first(updates)
-        (w0, b0), (w, b), (w1, b1) = updates
-        along = [rates.reshape((-1, *[1] * trailing)) for trailing in range(3)]
-        updates = (
-            (w0 * along[2], b0 * along[1]),
-            (w * along[2][None], b * along[1][None]),
-            (w1 * along[2], b1 * along[1]),
-        )
+        updates = updates if inside else times_rates(updates, rates)
         return optax.apply_updates(parameters, updates), state, losses
 
     return step
@@ -71,16 +82,18 @@ def step_function(shape: Shape) -> Any:
 def chunk_function(shape: Shape) -> Any:
     """`count` steps on the minibatches from `first` on: what is compiled.
 
-    (parameters, state, x (chunk, n, batch), y (chunk, m, batch), rates (chunk, nets), first, count) ->
+    (parameters, state, x (chunk, n, batch), y (chunk, m, batch), rates (chunk, nets), first, count, weight decay) ->
     (parameters, state, losses (chunk, nets)); the losses of steps not taken are 0.
     """
     step = step_function(shape)
 
-    def chunk(parameters: Any, state: Any, x: Any, y: Any, rates: Any, first: Any, count: Any) -> Any:
+    def chunk(
+        parameters: Any, state: Any, x: Any, y: Any, rates: Any, first: Any, count: Any, weight_decay: Any
+    ) -> Any:
         def body(i: Any, carry: Any) -> Any:
             parameters, state, losses = carry
             at = functools.partial(jax.lax.dynamic_index_in_dim, index=i, keepdims=False)
-            parameters, state, loss = step(parameters, state, at(x), at(y), at(rates))
+            parameters, state, loss = step(parameters, state, at(x), at(y), at(rates), weight_decay)
             return parameters, state, jax.lax.dynamic_update_index_in_dim(losses, loss, i, 0)
 
         return jax.lax.fori_loop(first, first + count, body, (parameters, state, jnp.zeros_like(rates)))
@@ -103,7 +116,7 @@ def arguments(shape: Shape) -> tuple[Any, ...]:
     parameters = tuple((real(weight), real(bias)) for weight, bias in pairs)
     state = jax.eval_shape(state_function(shape), parameters)
     x, y = real((shape.chunk, n, shape.batch)), real((shape.chunk, m, shape.batch))
-    return parameters, state, x, y, real((shape.chunk, s)), whole, whole
+    return parameters, state, x, y, real((shape.chunk, s)), whole, whole, real(())
 
 
 @dataclasses.dataclass(frozen=True)

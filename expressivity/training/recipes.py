@@ -6,7 +6,16 @@ from typing import Any
 
 import numpy as np
 
-SCHEDULES = ("linear", "constant", "cosine")
+from expressivity.training import schedules
+
+SCHEDULES = schedules.NAMES
+PRECISIONS = ("float32", "bfloat16")
+STATISTICS = ("running", "recomputed")
+DECAYS = ("kernels", "all", "no_depthwise", "caffe")
+# SGD with momentum in the two ways that are in use: as PyTorch and optax have it the learning rate multiplies the
+# velocity, as Caffe has it the gradient that enters it. They differ for some steps after every drop of the rate.
+_NAMED = {"momentum": (0.9, False), "nesterov": (0.9, True), "caffe": (0.9, False), "caffe_nesterov": (0.9, True)}
+RATE_INSIDE = frozenset({"caffe", "caffe_nesterov"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,18 +23,33 @@ class Recipe:
     r"""Steps, batch size, learning rate, optimiser and schedule.
 
     At step t = 0, ..., T - 1 the update is $u_t = \eta\, s(t/T)\, g_t$, where $\eta$ is the learning rate and $g_t$ the
-    optimiser's update at learning rate 1; the schedule s is $1 - t/T$ ("linear"), 1 ("constant") or
-    $\tfrac12(1 + \cos \pi t/T)$ ("cosine").
+    optimiser's update at learning rate 1; the schedule s is $1 - t/T$ ("linear"), 1 ("constant"),
+    $\tfrac12(1 + \cos \pi t/T)$ ("cosine") or a [`Schedule`](#expressivity.training.Schedule). With weight decay
+    $\lambda$ the gradient that the optimiser sees is $\nabla L + \lambda w$ for the weights w that decay.
 
     Args:
         steps: T, the number of optimiser steps.
         batch_size: Points of one minibatch.
         learning_rate: One positive number, or a tuple with one value a seed.
-        optimiser: "momentum" (SGD with momentum 0.9), the name of an optimiser of optax ("adam", "sgd", "rmsprop",
-            "adadelta", "adamw", ...) with its default settings, or an optax transformation. Since the updates of a
-            transformation are multiplied by the learning rate, make it for learning rate 1, as in `optax.adam(1.0)`.
-        schedule: "linear", "constant" or "cosine".
+        optimiser: "momentum" or "nesterov" (SGD with momentum 0.9), "caffe" or "caffe_nesterov" (the same with the
+            learning rate inside the velocity), "rmsprop_momentum" (decay 0.9, momentum 0.9, ε = 1 under the root), the
+            name of an optimiser of optax ("adam", "sgd", "rmsprop", "adadelta", "adamw", ...) with its default
+            settings, or an optax transformation. Since the updates of a transformation are multiplied by the learning
+            rate, make it for learning rate 1, as in `optax.adam(1.0)`.
+        schedule: "linear", "constant", "cosine", or a `Schedule`.
         name: Names a transformation given as an object, for `fingerprint`.
+        weight_decay: λ.
+        decay: Which weights decay: "kernels" (no bias, scale or shift), "all", "no_depthwise" (kernels, but not the
+            depthwise ones), or "caffe" (all but the biases of convolutions, whose learning rate is doubled). For an
+            MLP "no_depthwise" is "kernels", and "caffe" is "all".
+        initialisation: The rule by which an image family draws its kernels, see
+            [`ConvNet.init`](#expressivity.models.ConvNet); an MLP knows only "original".
+        parametrisation: None (standard), or [`MuP`](#expressivity.training.MuP) for image families.
+        precision: "float32" (the precision that JAX is set to), or "bfloat16": images, weights and activations are
+            rounded to it in the forward and backward pass of image families, while the weights themselves, the batch
+            statistics and the optimiser stay in float32.
+        statistics: Which moments batch norm uses on the test set: "running" (those kept in training; they lag behind in
+            a short run), or "recomputed" (means over training images that are not augmented, with the final weights).
 
     Raises:
         TypeError: If an argument is not of its type.
@@ -39,8 +63,14 @@ class Recipe:
     batch_size: int
     learning_rate: float | tuple[float, ...]
     optimiser: Any = "adam"
-    schedule: str = "linear"
+    schedule: Any = "linear"
     name: str | None = None
+    weight_decay: float = 0.0
+    decay: str = "kernels"
+    initialisation: str = "original"
+    parametrisation: Any = None
+    precision: str = "float32"
+    statistics: str = "running"
 
     def __post_init__(self) -> None:
         for field in ("steps", "batch_size"):
@@ -57,8 +87,17 @@ class Recipe:
             raise ValueError(f"A learning rate is finite and positive, not {self.learning_rate!r}.")
         rates = tuple(float(rate) for rate in rates) if rates.ndim else float(rates)
         object.__setattr__(self, "learning_rate", rates)
-        if self.schedule not in SCHEDULES:
-            raise ValueError(f"The schedule of a Recipe is one of {', '.join(SCHEDULES)}, not {self.schedule!r}.")
+        if self.schedule not in SCHEDULES and not isinstance(self.schedule, schedules.Schedule):
+            raise ValueError(
+                f"The schedule of a Recipe is one of {', '.join(SCHEDULES)} or a Schedule, not {self.schedule!r}."
+            )
+        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
+            raise ValueError(f"A weight decay is finite and not negative, not {self.weight_decay!r}.")
+        for field, choices in (("decay", DECAYS), ("precision", PRECISIONS), ("statistics", STATISTICS)):
+            if getattr(self, field) not in choices:
+                raise ValueError(
+                    f"The {field} of a Recipe is one of {', '.join(choices)}, not {getattr(self, field)!r}."
+                )
         self.transformation()
 
     def transformation(self) -> Any:
@@ -74,8 +113,11 @@ class Recipe:
             if not (callable(getattr(self.optimiser, "init", None)) and callable(getattr(self.optimiser, "update", 0))):
                 raise TypeError(f"An optimiser is a name or an optax transformation, not {self.optimiser!r}.")
             return self.optimiser
-        if self.optimiser == "momentum":
-            return optax.sgd(1.0, momentum=0.9)
+        if self.optimiser in _NAMED:
+            momentum, nesterov = _NAMED[self.optimiser]
+            return optax.sgd(1.0, momentum=momentum, nesterov=nesterov)
+        if self.optimiser == "rmsprop_momentum":
+            return optax.rmsprop(1.0, decay=0.9, eps=1.0, initial_scale=1.0, momentum=0.9)
         try:
             made = getattr(optax, self.optimiser)(learning_rate=1.0)
             if not isinstance(made, optax.GradientTransformation):
@@ -103,10 +145,7 @@ class Recipe:
         >>> Recipe(4, 1, 0.1).factors().tolist()
         [1.0, 0.75, 0.5, 0.25]
         """
-        position = np.arange(self.steps) / self.steps
-        if self.schedule == "linear":
-            return 1.0 - position
-        return np.ones(self.steps) if self.schedule == "constant" else 0.5 * (1 + np.cos(math.pi * position))
+        return schedules.factors(self.schedule, self.steps)
 
     @property
     def fingerprint(self) -> str:
@@ -124,7 +163,17 @@ class Recipe:
                 "An optimiser given as an object cannot be told from another one; name it, as in "
                 'Recipe(..., optimiser=optax.adam(1.0, b1=0.5), name="adam with b1 = 0.5").'
             )
-        return (
+        more = {
+            "weight_decay": f"{self.weight_decay} on {self.decay}"
+            if self.weight_decay or self.decay == "caffe"
+            else "",
+            "initialisation": "" if self.initialisation == "original" else self.initialisation,
+            "parametrisation": "" if self.parametrisation is None else repr(self.parametrisation),
+            "precision": "" if self.precision == "float32" else self.precision,
+            "statistics": "" if self.statistics == "running" else self.statistics,
+        }
+        text = (
             f"steps={self.steps} batch_size={self.batch_size} learning_rate={self.learning_rate!r} "
             f"optimiser={optimiser} schedule={self.schedule}"
         )
+        return text + "".join(f" {name}={value}" for name, value in more.items() if value)

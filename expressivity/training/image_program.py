@@ -1,0 +1,260 @@
+"""The compiled program that takes optimiser steps of image networks, and the one that reads their logits."""
+
+import dataclasses
+import functools
+import threading
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from expressivity.data.pipes import Pipe
+from expressivity.models.objective import objective
+from expressivity.training.parametrisation import leaf_factors
+from expressivity.training.recipes import RATE_INSIDE, Recipe
+from expressivity.width import Width
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageShape:
+    """All that a training program depends on. Images, rates, weight decay and the number of steps are arguments of it.
+
+    Args:
+        family: The family.
+        width: Its width.
+        input_size: (height, width, channels) of stored images.
+        pipe: From stored images to what the network reads.
+        batch: Images in a batch.
+        chunk: Steps of one call.
+        optimiser: As in a `Recipe`.
+        decay: As in a `Recipe`.
+        parametrisation: As in a `Recipe`.
+        precision: "float32" or "bfloat16".
+        layout: "batch_last" or "nhwc".
+        driver: "scan" takes many steps in one call, "step" one.
+        nets: Networks of one call, 0 for one without a leading axis.
+        double: Whether JAX is set to float64.
+    """
+
+    family: Any
+    width: Width
+    input_size: tuple[int, int, int]
+    pipe: Pipe
+    batch: int
+    chunk: int
+    optimiser: Any
+    decay: str
+    parametrisation: Any
+    precision: str
+    layout: str
+    driver: str
+    nets: int
+    double: bool = False
+
+    @property
+    def read_size(self) -> tuple[int, int, int]:
+        """(height, width, channels) of what the network reads."""
+        return self.pipe.output_size(self.input_size)
+
+    @property
+    def specs(self) -> Any:
+        """The layers of the network as shapes."""
+        return getattr(self.family, "family", self.family).layers(self.width, self.read_size)
+
+    @property
+    def factors(self) -> Any:
+        """The parametrisation's factors by layer, or None."""
+        if self.parametrisation is None:
+            return None
+        return self.parametrisation.factors(self.family, self.width, self.read_size, self.optimiser)
+
+
+# (model, state of the model, state of the optimiser)
+Carry = tuple[Any, Any, Any]
+
+
+def step_function(shape: ImageShape) -> Any:
+    """One step of one network: (carry, images uint8, labels, key of the step, key of the network, rate, weight decay)
+    -> (carry, (loss, images told right))."""
+    import optax
+
+    recipe = Recipe(1, 1, 1.0, shape.optimiser)
+    transformation = recipe.transformation()
+    inside = isinstance(shape.optimiser, str) and shape.optimiser in RATE_INSIDE
+    dtype = jnp.bfloat16 if shape.precision == "bfloat16" else (jnp.float64 if shape.double else jnp.float32)
+
+    def step(carry: Carry, images: Any, labels: Any, key: Any, own: Any, rate: Any, weight_decay: Any) -> Any:
+        model, state, memory = carry
+        x = shape.pipe(images, key).astype(dtype)
+
+        def loss_of(model: Any) -> Any:
+            return objective(shape.family, model, state, x, labels, own, shape.layout)
+
+        (loss, after), gradient = jax.value_and_grad(loss_of, has_aux=True)(model)
+        leaves, tree = jax.tree.flatten(gradient)
+        weights = jax.tree.leaves(model)
+        rates, decays = leaf_factors(model, shape.specs, shape.decay, shape.factors)
+        leaves = [
+            g + weight_decay * share * w if share else g for g, w, share in zip(leaves, weights, decays, strict=True)
+        ]
+        if inside:
+            leaves = [rate * factor * g for g, factor in zip(leaves, rates, strict=True)]
+        updates, memory = transformation.update(tree.unflatten(leaves), memory, model)
+        if not inside:
+            moved = [rate * factor * u for u, factor in zip(jax.tree.leaves(updates), rates, strict=True)]
+            updates = tree.unflatten(moved)
+        return (optax.apply_updates(model, updates), after, memory), loss
+
+    return step
+
+
+def chunk_function(shape: ImageShape) -> Any:
+    """What is compiled: `count` steps on the batches from `first` on.
+
+    (carry, images (chunk, batch, ...) uint8, labels (chunk, batch), number of the first batch, key of the augmentation,
+    key(s) of the network(s), rates (chunk, nets), weight decay, first, count) -> (carry, losses (chunk, nets)). With
+    the driver "step" exactly one step is taken, with no loop in the program.
+    """
+    one = step_function(shape)
+    many = jax.vmap(one, (0, None, None, None, 0, 0, None)) if shape.nets else one
+
+    def chunk(
+        carry: Carry,
+        images: Any,
+        labels: Any,
+        number: Any,
+        key: Any,
+        own: Any,
+        rates: Any,
+        weight_decay: Any,
+        first: Any,
+        count: Any,
+    ) -> Any:
+        def body(i: Any, held: Any) -> Any:
+            carry, losses = held
+            at = functools.partial(jax.lax.dynamic_index_in_dim, index=i, keepdims=False)
+            step = number + i
+            keys = jax.vmap(jax.random.fold_in, (0, None))(own, step) if shape.nets else jax.random.fold_in(own, step)
+            rate = at(rates) if shape.nets else at(rates)[0]
+            carry, loss = many(carry, at(images), at(labels), jax.random.fold_in(key, step), keys, rate, weight_decay)
+            return carry, jax.lax.dynamic_update_index_in_dim(losses, loss.reshape(-1).astype(losses.dtype), i, 0)
+
+        held = carry, jnp.zeros_like(rates)
+        if shape.driver == "step":
+            return body(first, held)
+        return jax.lax.fori_loop(first, first + count, body, held)
+
+    return chunk
+
+
+def start_function(shape: ImageShape) -> Any:
+    """The optimiser's memory for a model (or for stacked models)."""
+    init = Recipe(1, 1, 1.0, shape.optimiser).transformation().init
+    return jax.vmap(init) if shape.nets else init
+
+
+def logits_function(shape: ImageShape) -> Any:
+    """(model, state, images uint8) -> logits (batch, classes) in inference, in the precision that JAX is set to."""
+
+    def logits(model: Any, state: Any, images: Any) -> Any:
+        x = shape.pipe(images).astype(jnp.float64 if shape.double else jnp.float32)
+        return shape.family.apply(model, state, x, layout=shape.layout)[0]
+
+    return jax.vmap(logits, (0, 0, None)) if shape.nets else logits
+
+
+def moments_function(shape: ImageShape) -> Any:
+    """(model, state, images uint8, key) -> the moments of that batch in the place of the state."""
+
+    def moments(model: Any, state: Any, images: Any, key: Any) -> Any:
+        x = shape.pipe(images).astype(jnp.float64 if shape.double else jnp.float32)
+        return shape.family.apply(model, state, x, training=True, key=key, layout=shape.layout, decay=0.0)[1]
+
+    return jax.vmap(moments, (0, 0, None, None)) if shape.nets else moments
+
+
+def arguments(shape: ImageShape, carry: Carry) -> tuple[Any, ...]:
+    """What `chunk_function` takes, as shapes and dtypes; `carry` may hold arrays or shapes."""
+    real, whole = jnp.float64 if shape.double else jnp.float32, jax.ShapeDtypeStruct((), jnp.int32)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    own = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), shape.nets)) if shape.nets else key
+    images = jax.ShapeDtypeStruct((shape.chunk, shape.batch, *shape.input_size), jnp.uint8)
+    labels = jax.ShapeDtypeStruct((shape.chunk, shape.batch), jnp.int32)
+    rates = jax.ShapeDtypeStruct((shape.chunk, max(shape.nets, 1)), real)
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), carry)
+    return shapes, images, labels, whole, key, own, rates, jax.ShapeDtypeStruct((), real), whole, whole
+
+
+def fresh(shape: ImageShape, key: Any, initialisation: str) -> tuple[Any, Any]:
+    """One (model, state) as training starts from it."""
+    from expressivity.training.parametrisation import scaled
+
+    model, state = shape.family.init(key, shape.width, shape.read_size, initialisation=initialisation)
+    return scaled(model, shape.factors), state
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageProgram:
+    """The compiled programs of one shape."""
+
+    run: Any
+    start: Any
+    logits: Any
+    moments: Any
+
+
+_lock = threading.Lock()
+
+
+@functools.lru_cache(maxsize=32)
+def _compiled(shape: ImageShape, test_batch: int, statistics: str) -> ImageProgram:
+    with jax.enable_x64(shape.double):
+        model, state = jax.eval_shape(lambda: fresh(shape, jax.random.key(0), "original"))
+        if shape.nets:
+            model, state = jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct((shape.nets, *leaf.shape), leaf.dtype), (model, state)
+            )
+        memory = jax.eval_shape(start_function(shape), model)
+        shapes = arguments(shape, (model, state, memory))
+        run = jax.jit(chunk_function(shape), donate_argnums=(0,)).lower(*shapes).compile()
+        start = jax.jit(start_function(shape)).lower(model).compile()
+        images = jax.ShapeDtypeStruct((test_batch, *shape.input_size), jnp.uint8)
+        logits = jax.jit(logits_function(shape)).lower(model, state, images).compile()
+        moments = None
+        if statistics == "recomputed" and jax.tree.leaves(state):
+            images = jax.ShapeDtypeStruct((shape.batch, *shape.input_size), jnp.uint8)
+            moments = jax.jit(moments_function(shape)).lower(model, state, images, shapes[4]).compile()
+    return ImageProgram(run, start, logits, moments)
+
+
+def compiled(shape: ImageShape, test_batch: int, statistics: str = "running") -> tuple[ImageProgram, float]:
+    """The programs of that shape, and the seconds that compiling them took now (0 if they were there)."""
+    with _lock:
+        begun = time.perf_counter()
+        before = _compiled.cache_info().misses
+        program = _compiled(shape, test_batch, statistics)
+        return program, time.perf_counter() - begun if _compiled.cache_info().misses > before else 0.0
+
+
+def recomputed(shape: ImageShape, program: ImageProgram, carry: Carry, images: np.ndarray) -> Carry:
+    """The carry with the mean of the moments of batches of `images` in the place of the running ones."""
+    if program.moments is None:
+        return carry
+    key, total, count = jax.random.key(0), None, len(images) // shape.batch
+    for number in range(count):
+        part = images[number * shape.batch : (number + 1) * shape.batch]
+        found = program.moments(carry[0], carry[1], part, key)
+        total = found if total is None else jax.tree.map(jnp.add, total, found)
+    return carry[0], jax.tree.map(lambda leaf: leaf / count, total), carry[2]
+
+
+def logits(shape: ImageShape, program: ImageProgram, carry: Carry, images: np.ndarray, size: int) -> np.ndarray:
+    """The logits of all `images`, (images, classes), or (nets, images, classes); the last batch is filled up."""
+    parts = []
+    for first in range(0, len(images), size):
+        part = images[first : first + size]
+        filled = np.concatenate([part, np.repeat(part[:1], size - len(part), axis=0)])
+        parts.append(np.asarray(program.logits(carry[0], carry[1], filled))[..., : len(part), :])
+    return np.concatenate(parts, axis=-2)
