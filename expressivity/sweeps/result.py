@@ -4,8 +4,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from expressivity.relu.network import ReLUNetwork
-
 COLUMNS = (
     "family",
     "task",
@@ -26,7 +24,32 @@ COLUMNS = (
 )
 CELL = ("family", "task", "base", "width_rule", "width", "hidden_layers", "origin", "steps", "norm")
 
+CURVE_COLUMNS = ("family", "task", "width_rule", "width", "seed", "step", "train_loss", "error", "cross_entropy")
+
 NetworkKey = tuple[str, int, int | None, int]
+
+
+def family_label(family: Any) -> str:
+    """The family as the table names it: an MLP's depth has a column of its own, others name what is not usual.
+
+    >>> import expressivity as ex
+    >>> family_label(ex.MLP(3, hidden_layers=8)), family_label(ex.AllConv6(variant=1, classes=10))
+    ('MLP', 'AllConv6(variant=1, classes=10)')
+    """
+    if hasattr(family, "hidden_layers") or not dataclasses.is_dataclass(family):
+        return type(family).__name__
+    given = [
+        f"{field.name}={getattr(family, field.name)!r}"
+        for field in dataclasses.fields(family)
+        if field.default is dataclasses.MISSING or getattr(family, field.name) != field.default
+    ]
+    return f"{type(family).__name__}({', '.join(given)})"
+
+
+def _no_curves() -> Any:
+    import pandas as pd
+
+    return pd.DataFrame(columns=list(CURVE_COLUMNS))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,9 +59,14 @@ class SweepResult:
     Args:
         table: A pandas DataFrame, one row a cell, seed and norm, with the columns family, task, base (n), width_rule,
             width (units), hidden_layers, seed, origin, steps, status ("ok" or "diverged"), norm ("L1", "L2", "sup"),
-            error, half_width, fvu (the same in every norm), loss, parameters. A diverged network has no error.
-        networks: By (family, width, hidden_layers, seed), as in the table's columns; diverged ones are missing.
+            error, half_width, fvu (the same in every norm), loss, parameters. A diverged network has no error. For
+            images the norms are "top-1" and "top-5" (part of the test images not told right; the half-width contains
+            the binomial interval of 95 %) and "cross-entropy".
+        networks: By (family, width, hidden_layers, seed), as in the table's columns; diverged ones are missing. For
+            functions a `ReLUNetwork`, for images a pair (model, state).
         timings: A DataFrame, one row a cell: compile_seconds, run_seconds, and whether it was trained now.
+        curves: For images a DataFrame, one row an evaluation and seed: family, task, width_rule, width, seed, step,
+            train_loss, error and cross_entropy on the test set; empty for functions.
 
     >>> import expressivity as ex, tempfile
     >>> sweep = ex.Sweep(ex.MLP(2), ["n"], ex.targets.norm_squared(ex.Ball(2)), 2, ex.Recipe(5, 16, 0.01))
@@ -49,8 +77,9 @@ class SweepResult:
     """
 
     table: Any
-    networks: Mapping[NetworkKey, ReLUNetwork]
+    networks: Mapping[NetworkKey, Any]
     timings: Any
+    curves: Any = dataclasses.field(default_factory=_no_curves)
 
     def best(self) -> Any:
         """A DataFrame with the row of least error for each family, width, number of hidden layers and norm."""
@@ -76,7 +105,7 @@ class SweepResult:
             rows.append(row)
         return pd.DataFrame(rows)
 
-    def network(self, width: int, seed: int, hidden_layers: int | None = None) -> ReLUNetwork:
+    def network(self, width: int, seed: int, hidden_layers: int | None = None) -> Any:
         """The one network of that width and seed (and depth, where several were trained).
 
         Raises:
@@ -99,11 +128,12 @@ def merge(results: Sequence[SweepResult]) -> SweepResult:
     """Several sweeps as one; of networks with the same key the first is kept, rows are all kept."""
     import pandas as pd
 
-    networks: dict[NetworkKey, ReLUNetwork] = {}
+    networks: dict[NetworkKey, Any] = {}
     for result in results:
         networks = {**result.networks, **networks}
     return SweepResult(
         pd.concat([r.table for r in results], ignore_index=True),
         networks,
         pd.concat([r.timings for r in results], ignore_index=True),
+        pd.concat([r.curves for r in results], ignore_index=True),
     )

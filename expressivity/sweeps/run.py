@@ -1,20 +1,15 @@
 """Running a sweep: train what is missing, keep what is finished, and read the table off the finished cells."""
 
-import dataclasses
 import sys
-import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from expressivity.data.table import Table
-from expressivity.relu.network import Block, ReLUNetwork
-from expressivity.sweeps import measure
-from expressivity.sweeps.result import COLUMNS, NetworkKey, SweepResult
-from expressivity.sweeps.store import Record, Store, write_atomically
-from expressivity.sweeps.sweep import Cell, Sweep
-from expressivity.training import TableTask, TargetTask, train
+from expressivity.sweeps import functions, images
+from expressivity.sweeps.result import COLUMNS, CURVE_COLUMNS, NetworkKey, SweepResult
+from expressivity.sweeps.store import Store, write_atomically
+from expressivity.sweeps.sweep import Sweep
+from expressivity.training import ImageTask
 
 
 def run(sweep: Sweep, workdir: Any, *, order: int | None = None) -> SweepResult:
@@ -47,8 +42,11 @@ def run(sweep: Sweep, workdir: Any, *, order: int | None = None) -> SweepResult:
 
 
 def write_tables(store: Store, result: SweepResult) -> None:
-    """`table.csv` (numbers only) and `timings.csv` in the folder of the store."""
-    for name, frame in (("table.csv", result.table), ("timings.csv", result.timings)):
+    """`table.csv` (numbers only), `timings.csv`, and for images `curves.csv`, in the folder of the store."""
+    frames = {"table.csv": result.table, "timings.csv": result.timings}
+    if len(result.curves):
+        frames["curves.csv"] = result.curves
+    for name, frame in frames.items():
         write_atomically(store.folder / name, frame.to_csv(index=False, lineterminator="\n").encode())
 
 
@@ -59,7 +57,8 @@ def collect(sweep: Sweep, store: Store, *, order: int | None = None, title: str 
 
     rows: list[dict[str, Any]] = []
     timings: list[dict[str, Any]] = []
-    networks: dict[NetworkKey, ReLUNetwork] = {}
+    curves: list[dict[str, Any]] = []
+    networks: dict[NetworkKey, Any] = {}
     cells = sweep.cells(order)
     best = float("inf")
     quiet = not sys.stderr.isatty()
@@ -69,64 +68,29 @@ def collect(sweep: Sweep, store: Store, *, order: int | None = None, title: str 
             record = store.read(cell.label, key)
             fresh = record is None
             if record is None:
-                record = _train(cell, bar)
+                ticks = _Ticks(bar, cell.label, cell.steps)
+                if isinstance(cell.task, ImageTask):
+                    record = images.train_cell(cell, ticks, store)
+                else:
+                    record = functions.train_cell(cell, ticks)
                 store.write(cell.label, key, record)
+                store.drop_partial(cell.label, key)
             else:
                 bar.update(cell.steps)
             rows += record.facts["rows"]
-            networks |= _networks(cell, record)
+            curves += record.facts.get("curve", [])
+            kind = images if isinstance(cell.task, ImageTask) else functions
+            networks |= kind.networks(cell, record)
             seconds = {k: record.facts[k] for k in ("compile_seconds", "run_seconds", "measure_seconds")}
             timings.append({"cell": f"{cell.label}-{key}", "trained_now": fresh, **seconds})
-            best = min([best, *(row["error"] for row in rows if row["norm"] == "L2" and row["status"] == "ok")])
-            bar.set_postfix_str(f"{cell.label}, best L2 error {best:.3g}")
+            best = min(
+                [best, *(row["error"] for row in rows if row["norm"] in ("L2", "top-1") and row["status"] == "ok")]
+            )
+            bar.set_postfix_str(f"{cell.label}, best error {best:.3g}")
     table = pd.DataFrame(rows, columns=list(COLUMNS))
-    for column in ("hidden_layers", "parameters"):
+    for column in ("base", "hidden_layers", "parameters"):
         table[column] = table[column].astype("Int64")
-    return SweepResult(table, networks, pd.DataFrame(timings))
-
-
-def _train(cell: Cell, bar: Any) -> Record:
-    """Trains one cell, measures its networks, and describes it for the store."""
-    task, jobs = cell.task, []
-    if isinstance(task, Table):
-        for seed in cell.seeds:
-            rows = task.split(seed)
-            jobs.append((TableTask(rows.train_features, rows.train_values, task.name), (seed,)))
-    else:
-        jobs.append((TargetTask(task), cell.seeds))
-    parts = []
-    for batches, seeds in jobs:
-        ticks = _Ticks(bar, cell.label, cell.recipe.steps * len(seeds) * len(cell.widths))
-        recipe = dataclasses.replace(cell.recipe, learning_rate=_rate(cell, seeds))
-        parts.append(
-            train(cell.family, cell.widths, batches, seeds, recipe, start=cell.starts, progress=ticks, root=cell.root)
-        )
-    networks = {net: network for part in parts for net, network in part.networks.items()}
-    status = {net: word for part in parts for net, word in part.status.items()}
-    loss = {net: value for part in parts for net, value in part.loss.items()}
-
-    begun = time.perf_counter()
-    rows_found = list(_rows(cell, networks, status, loss))
-    facts = {
-        "settings": cell.settings,
-        "rows": rows_found,
-        "networks": [list(net) for net in networks],
-        "compile_seconds": sum(part.compile_seconds for part in parts),
-        "run_seconds": sum(part.run_seconds for part in parts),
-        "measure_seconds": time.perf_counter() - begun,
-    }
-    arrays = {}
-    for number, network in enumerate(networks.values()):
-        for index, block in enumerate(network.blocks):
-            arrays[f"{number}/{index}/weight"] = np.asarray(block.weight)
-            arrays[f"{number}/{index}/bias"] = np.asarray(block.bias)
-    return Record(facts, arrays)
-
-
-def _rate(cell: Cell, seeds: tuple[int, ...]) -> float | tuple[float, ...]:
-    """The learning rates of some of the cell's seeds."""
-    rate = cell.recipe.learning_rate
-    return tuple(rate[cell.seeds.index(seed)] for seed in seeds) if isinstance(rate, tuple) else rate
+    return SweepResult(table, networks, pd.DataFrame(timings), pd.DataFrame(curves, columns=list(CURVE_COLUMNS)))
 
 
 class _Ticks:
@@ -147,49 +111,3 @@ class _Ticks:
 def family_label(family: Any) -> str:
     """The family as the table names it: its depth has a column of its own."""
     return type(family).__name__ if hasattr(family, "hidden_layers") else repr(family)
-
-
-def _rows(cell: Cell, networks: Any, status: Any, loss: Any) -> Iterator[dict[str, Any]]:
-    task = cell.task
-    points = None if isinstance(task, Table) else measure.grid(task, cell.order)
-    norms = measure.TABLE_NORMS if isinstance(task, Table) else measure.norms_of(task)
-    for units, rule in cell.rules.items():
-        for seed in cell.seeds:
-            row = {
-                "family": family_label(cell.family),
-                "task": task.name if isinstance(task, Table) else f"{task.name} on {task.measure.name}",
-                "base": task.dim,
-                "width_rule": rule,
-                "width": units,
-                "hidden_layers": getattr(cell.family, "hidden_layers", None),
-                "seed": seed,
-                "origin": cell.origin,
-                "steps": cell.recipe.steps,
-                "status": status[units, seed],
-                "loss": loss[units, seed],
-            }
-            network = networks.get((units, seed))
-            if network is None:
-                empty = {"error": float("nan"), "half_width": float("nan"), "fvu": float("nan"), "parameters": None}
-                yield from ({**row, "norm": norm, **empty} for norm in norms)
-                continue
-            if isinstance(task, Table):
-                found = measure.against_rows(network, task.split(seed))
-            else:
-                assert points is not None
-                found = measure.against_target(network, task, points)
-            yield from ({**row, **one, "parameters": network.size} for one in found)
-
-
-def _networks(cell: Cell, record: Record) -> dict[NetworkKey, ReLUNetwork]:
-    blocks: dict[int, dict[int, dict[str, np.ndarray]]] = {}
-    for name, array in record.arrays.items():
-        number, index, kind = name.split("/")
-        blocks.setdefault(int(number), {}).setdefault(int(index), {})[kind] = array
-    label, layers = family_label(cell.family), getattr(cell.family, "hidden_layers", None)
-    return {
-        (label, units, layers, seed): ReLUNetwork(
-            tuple(Block(parts["weight"], parts["bias"]) for _, parts in sorted(blocks[number].items()))
-        )
-        for number, (units, seed) in enumerate(record.facts["networks"])
-    }

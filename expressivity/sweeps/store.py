@@ -142,7 +142,7 @@ class Store:
             self._lock.truncate(0)
             self._lock.write(str(os.getpid()))
             self._lock.flush()
-            for part in [*self.folder.glob(".*.part"), *self.cells.glob(".*.part")]:
+            for part in [*self.folder.glob(".*.part"), *self.folder.glob("*/.*.part")]:
                 part.unlink()  # what a killed process had begun to write
         except OSError as error:
             self._lock.close()
@@ -176,6 +176,34 @@ class Store:
         """Commits a record: after this returns it survives a kill and a loss of power."""
         record = Record({**record.facts, "key": key}, record.arrays)
         write_atomically(self.path(label, key), encode(record))
+
+    def partial_path(self, label: str, key: str) -> pathlib.Path:
+        """Where the state of a cell at work lies."""
+        return self.folder / "partial" / f"{label}-{key}.cell"
+
+    def read_partial(self, label: str, key: str) -> Record | None:
+        """How far a cell was when its process ended, or None."""
+        path = self.partial_path(label, key)
+        try:
+            return decode(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, OSError) as error:
+            self._set_aside(path, str(error))
+            return None
+
+    def write_partial(self, label: str, key: str, record: Record) -> None:
+        """Commits the state of a cell at work."""
+        path = self.partial_path(label, key)
+        path.parent.mkdir(exist_ok=True)
+        write_atomically(path, encode(record))
+
+    def drop_partial(self, label: str, key: str) -> None:
+        """Forgets the state of a cell, which is finished."""
+        path = self.partial_path(label, key)
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not there, or others are at work
+            path.parent.rmdir()
 
     def _set_aside(self, path: pathlib.Path, reason: str) -> None:
         folder = self.folder / "set_aside"

@@ -1,18 +1,21 @@
 """What is trained: families, widths, a task, seeds and a recipe, cut into cells."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from expressivity.data.images import ImageSet
 from expressivity.data.table import Table
 from expressivity.models.family import as_width
 from expressivity.relu.network import ReLUNetwork
 from expressivity.sweeps.store import digest
 from expressivity.target import Target
-from expressivity.training import Recipe
+from expressivity.training import ImageTask, Recipe
+from expressivity.training.image_task import halves
 from expressivity.width import Width
 
-Task = Target | Table
+Task = Target | Table | ImageTask
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,17 +32,23 @@ class Cell:
         starts: The networks of a warm start, by (units, seed).
         order: Points an axis of the quadrature that measures errors; None for the default rule.
         root: The random key of the run.
+        width: For an image family the one rule of the cell, else None.
+        evaluations: For images, how often the test set is read.
+        batching: For images, "auto", "loop" or "vmap".
     """
 
     family: Any
     rules: dict[int, str]
-    task: Task
+    task: Any
     seeds: tuple[int, ...]
     recipe: Recipe
     origin: str
     starts: Mapping[tuple[int, int], ReLUNetwork] | None
     order: int | None
     root: int
+    width: Width | None = None
+    evaluations: int = 1
+    batching: str = "auto"
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -51,7 +60,8 @@ class Cell:
         import jax
 
         starts = {f"{w}/{s}": fingerprint(net) for (w, s), net in (self.starts or {}).items()}
-        return {
+        images = {} if self.width is None else {"width": repr(self.width), "evaluations": self.evaluations}
+        return images | {
             "family": repr(self.family),
             "rules": {str(units): rule for units, rule in self.rules.items()},
             "task": f"{type(self.task).__name__.lower()}:{self.task.name}:{self.task.fingerprint}",
@@ -74,6 +84,9 @@ class Cell:
         widths = "-".join(str(w) for w in self.widths)
         depth = getattr(self.family, "hidden_layers", None)
         middle = f"-h{depth}" if depth is not None else ""
+        if isinstance(self.task, ImageTask):
+            variant = getattr(self.family, "name", type(self.family).__name__)
+            return f"{str(variant).lower()}-w{widths}"
         return f"{type(self.family).__name__.lower()}{middle}-w{widths}"
 
     @property
@@ -90,14 +103,19 @@ class Sweep:
         family: A family of networks, or a sequence of them (for instance MLPs of several depths).
         widths: Rules: `Width`, a text such as "n+4", or a number of units. Rules that give one number of units are
             trained once.
-        task: A `Target`, learned from fresh points and measured by quadrature, or a `data.Table`, learned from its
-            training rows and measured on its held-out rows, both drawn by the seed.
+        task: A `Target`, learned from fresh points and measured by quadrature; a `data.Table`, learned from its
+            training rows and measured on its held-out rows, both drawn by the seed; or for image families a
+            `training.ImageTask` (or a `data.ImageSet`, of which the last fifth of each class is held out).
         seeds: A number s for the seeds 0, ..., s - 1, or a sequence of seeds.
         recipe: How each network is trained.
         origin: A name for where the weights start.
         starts: For a warm start, a network by (units, seed); it is padded to the width and depth of its place.
         packed: Whether all widths of a family are trained in one program, by zero padding. It saves compilations and
-            costs the arithmetic of the widest network for each.
+            costs the arithmetic of the widest network for each. Not for image families.
+        root: Randomness of the whole run.
+        evaluations: For images, how often the test set is read, at equal distances.
+        batching: For images, whether seeds are trained one after the other ("loop") or in one program ("vmap"); "auto"
+            chooses by the platform.
 
     Raises:
         TypeError: If an argument is not of its type.
@@ -119,6 +137,8 @@ class Sweep:
     starts: Mapping[tuple[int, int], ReLUNetwork] | None = None
     packed: bool = False
     root: int = 0
+    evaluations: int = 1
+    batching: str = "auto"
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -133,13 +153,24 @@ class Sweep:
         put(self, "widths", tuple(as_width(width) for width in widths))
         if not self.widths:
             raise ValueError("A sweep needs at least one width; got none.")
-        if not isinstance(self.task, Target | Table):
-            raise TypeError(f"A sweep needs an expressivity.Target or a data.Table; got {self.task!r}.")
-        for family in families:
-            if getattr(family, "input_dim", self.task.dim) != self.task.dim:
-                raise ValueError(
-                    f"The family {family!r} reads {family.input_dim} numbers; {self.task.name!r} has {self.task.dim}."
-                )
+        if isinstance(self.task, ImageSet):
+            put(self, "task", halves(self.task))
+        if not isinstance(self.task, Target | Table | ImageTask):
+            raise TypeError(
+                f"A sweep needs an expressivity.Target, a data.Table, a data.ImageSet or a training.ImageTask; got "
+                f"{self.task!r}."
+            )
+        if isinstance(self.task, ImageTask):
+            _check_images(families, self.widths, self.task, self.starts, self.packed)
+        else:
+            for family in families:
+                if not hasattr(family, "input_dim"):
+                    raise TypeError(f"The family {family!r} reads images; {self.task.name!r} holds none.")
+                if family.input_dim != self.task.dim:
+                    raise ValueError(
+                        f"The family {family!r} reads {family.input_dim} numbers; {self.task.name!r} has "
+                        f"{self.task.dim}."
+                    )
         if not isinstance(self.recipe, Recipe):
             raise TypeError(f"A sweep needs an expressivity.Recipe; got {self.recipe!r}.")
         put(self, "seeds", _seeds(self.seeds))
@@ -148,6 +179,8 @@ class Sweep:
     def cells(self, order: int | None = None) -> list[Cell]:
         """The cells, narrow and shallow first. `order` is the quadrature's, see `run`."""
         cells = []
+        if isinstance(self.task, ImageTask):
+            return [cell for family in self.family for cell in self._image_cells(family, order)]
         for family in self.family:
             rules: dict[int, str] = {}
             for width in self.widths:
@@ -175,6 +208,59 @@ class Sweep:
                     )
                 )
         return cells
+
+    def _image_cells(self, family: Any, order: int | None) -> list[Cell]:
+        """One cell for every width that differs in some dimension, narrow first."""
+        found: dict[tuple[int, ...], tuple[Width, str]] = {}
+        for width in self.widths:
+            dims = tuple(family.width_dims(width).values())
+            name = as_multiplier(width)
+            if dims in found:
+                known = found[dims][1]
+                name = known if name in known.split(" = ") else f"{known} = {name}"
+            found[dims] = (found[dims][0] if dims in found else width, name)
+        return [
+            Cell(
+                family,
+                {max(dims): name},
+                self.task,
+                self.seeds,
+                self.recipe,
+                self.origin,
+                None,
+                order,
+                self.root,
+                width,
+                self.evaluations,
+                self.batching,
+            )
+            for dims, (width, name) in sorted(found.items())
+        ]
+
+
+def as_multiplier(width: Width) -> str:
+    """The text of a rule for channels, whose base is no input dimension: "1x" and "2x" for "n" and "2n".
+
+    >>> [as_multiplier(Width(factor)) for factor in (1, 2, 0.25)]
+    ['1x', '2x', '0.25x']
+    """
+    return re.sub(r"^(\d*)n(?=$| )", lambda found: f"{found[1] or 1}x", str(width))
+
+
+def _check_images(families: Any, widths: Any, task: ImageTask, starts: Any, packed: bool) -> None:
+    for family in families:
+        inner = getattr(family, "family", family)
+        if not callable(getattr(inner, "layers", None)):
+            raise TypeError(f"The images of {task.name!r} need an image family such as AllConv6; got {family!r}.")
+        if inner.classes != task.classes:
+            raise ValueError(
+                f"The family {family!r} tells {inner.classes} classes apart, {task.name!r} has {task.classes}; give "
+                f"it classes={task.classes}."
+            )
+        for width in widths:
+            inner.layers(width, task.input_size)
+    if starts is not None or packed:
+        raise ValueError("Warm starts and packed widths are for MLPs; image families have neither.")
 
 
 def _seeds(seeds: Any) -> tuple[int, ...]:
