@@ -14,8 +14,8 @@ def cross_entropy(logits: Any, labels: Any) -> jax.Array:
         labels: (batch,), whole numbers.
 
     >>> import numpy as np
-    >>> cross_entropy(np.zeros((1, 4), np.float32), np.array([2])).round(4).tolist()
-    [1.3862999677658081]
+    >>> bool(abs(cross_entropy(np.zeros((1, 4), np.float32), np.array([2]))[0] - np.log(4)) < 1e-6)
+    True
     """
     wide = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     chosen = jnp.take_along_axis(wide, labels[:, None], axis=1)[:, 0]
