@@ -153,7 +153,7 @@ def train_images(
     stops = sorted({max(1, round(recipe.steps * (i + 1) / evaluations)) for i in range(evaluations)})
     lanes = min(2, os.cpu_count() or 1) if cpu else 1
     with concurrent.futures.ThreadPoolExecutor(lanes + 1) as pool:
-        coming = pool.submit(run.batches, run.step, stops)
+        coming: Any = pool.submit(run.batches, run.step, stops) if run.step < recipe.steps else None
         while run.step < recipe.steps:
             first, count, images, labels = coming.result()
             if first + count < recipe.steps:
@@ -253,14 +253,18 @@ class _Run:
             found[number] = losses[:count]
         return found
 
+    def read_test(self) -> None:
+        """The logits of the test set by the networks as they are now."""
+        self.last_logits = []
+        for carry in self.tested():
+            logits = program.logits(self.shape, self.made, carry, self.task.test.images, self.test_batch)
+            self.last_logits += list(logits) if self.shape.nets else [logits]
+
     def evaluate(self) -> None:
         """Reads the test set and adds a row a seed to the curve."""
-        test, found = self.task.test, []
-        for carry in self.tested():
-            logits = program.logits(self.shape, self.made, carry, test.images, self.test_batch)
-            found += list(logits) if self.shape.nets else [logits]
-        self.last_logits = found
-        for number, (seed, logits) in enumerate(zip(self.seeds, found, strict=True)):
+        self.read_test()
+        test = self.task.test
+        for number, (seed, logits) in enumerate(zip(self.seeds, self.last_logits, strict=True)):
             losses = cross_entropies(logits, test.labels)
             row = {
                 "seed": seed,
@@ -309,10 +313,8 @@ class _Run:
 
     def result(self, batching: str, driver: str, compile_seconds: float, begun: float) -> ImageTrainingResult:
         """What it gave, once all steps are taken."""
-        if not self.last_logits:  # a snapshot taken at the very end
-            kept = list(self.curve)
-            self.evaluate()
-            self.curve = kept
+        if not self.last_logits:  # it went on from a snapshot taken at the very end
+            self.read_test()
         nets: list[Any] = []
         for carry in self.tested():
             model_state = jax.tree.map(np.asarray, carry[:2])
