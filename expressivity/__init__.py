@@ -35,6 +35,7 @@ from expressivity.models.mobilenet import MobileNet as MobileNet
 from expressivity.models.resnet import ImageNetResNet as ImageNetResNet
 from expressivity.models.resnet import SlimResNet as SlimResNet
 from expressivity.models.shufflenet import ShuffleNet as ShuffleNet
+from expressivity.models.stem_net import StemNet as StemNet
 from expressivity.models.wide_resnet import CifarResNet as CifarResNet
 from expressivity.models.wide_resnet import WideResNet as WideResNet
 

@@ -18,6 +18,18 @@ from expressivity.models.efficientnet import EfficientNet as EfficientNet
 from expressivity.models.efficientnet import compound as compound
 from expressivity.models.family import Family as Family
 from expressivity.models.family import as_width as as_width
+from expressivity.models.filters import PairingTest as PairingTest
+from expressivity.models.filters import Redundancy as Redundancy
+from expressivity.models.filters import merged as merged
+from expressivity.models.filters import pairing_test as pairing_test
+from expressivity.models.filters import random_redundancy as random_redundancy
+from expressivity.models.filters import redundancy as redundancy
+from expressivity.models.gabor import ScoreNull as ScoreNull
+from expressivity.models.gabor import bank_score as bank_score
+from expressivity.models.gabor import colour_split as colour_split
+from expressivity.models.gabor import gabor_bank as gabor_bank
+from expressivity.models.gabor_fit import GaborFit as GaborFit
+from expressivity.models.gabor_fit import fit_gabor as fit_gabor
 from expressivity.models.mlp import MLP as MLP
 from expressivity.models.mobilenet import MobileNet as MobileNet
 
@@ -37,6 +49,7 @@ from expressivity.models.shufflenet import ShuffleNet as ShuffleNet
 # one set of weights at several widths; first layers
 from expressivity.models.slimmable import Slimmable as Slimmable
 from expressivity.models.slimmable import narrowed as narrowed
+from expressivity.models.stem_net import StemNet as StemNet
 from expressivity.models.stems import STEMS as STEMS
 from expressivity.models.stems import PairingLaw as PairingLaw
 from expressivity.models.stems import Stem as Stem
