@@ -28,6 +28,7 @@ from expressivity.models.gabor import ScoreNull as ScoreNull
 from expressivity.models.gabor import bank_score as bank_score
 from expressivity.models.gabor import colour_split as colour_split
 from expressivity.models.gabor import gabor_bank as gabor_bank
+from expressivity.models.gabor import scrambled as scrambled
 from expressivity.models.gabor_fit import GaborFit as GaborFit
 from expressivity.models.gabor_fit import fit_gabor as fit_gabor
 from expressivity.models.mlp import MLP as MLP

@@ -150,5 +150,5 @@ def _new(ax: "Axes | None") -> "Axes":
 
 def _tidy(ax: "Axes") -> "Axes":
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False, fontsize="small")
+    ax.legend(fontsize="small", facecolor="white", edgecolor="none", framealpha=0.85)
     return ax

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from expressivity.models import GaborFit, ScoreNull, bank_score, colour_split, fit_gabor, gabor_bank
+from expressivity.models import GaborFit, ScoreNull, bank_score, colour_split, fit_gabor, gabor_bank, scrambled
 from expressivity.models.gabor import first_pictures, squared_projections
 
 
@@ -193,3 +193,15 @@ def test_trained_first_layers_are_gabor_like_where_the_size_allows_it(data_folde
     from scipy.stats import binom
 
     assert binom.sf(49, 64, 0.01) < 1e-80
+
+
+def test_scrambling_keeps_the_spectrum_and_takes_a_gabor_function_apart():
+    truth = GaborFit(*np.array([[2.0], [1.0], [0.4], [4.0], [1.5], [1.5], [0.0], [1.0]]))
+    kernel = truth.pictures(11)[:, :, None]
+    copies = np.concatenate([scrambled(kernel, seed) for seed in range(50)], -1)
+    np.testing.assert_allclose(
+        np.abs(np.fft.fft2(copies, axes=(0, 1))),
+        np.abs(np.fft.fft2(colour_split(kernel).spatial, axes=(0, 1)))[:, :, None] * np.ones(50),
+        atol=1e-12,
+    )
+    assert fit_gabor(copies).correlation.max() < fit_gabor(kernel).correlation[0]
