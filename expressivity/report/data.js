@@ -50,6 +50,7 @@ class Column {
     this.plus = new Set(spec.plus);
     this.minus = new Set(spec.minus);
     this.ranks = null;
+    this.kind = this.numeric ? "number" : this.words.some((word) => word.length > 40) ? "prose" : null;
   }
 
   value(row) {

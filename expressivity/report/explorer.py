@@ -86,7 +86,7 @@ def _distinct(frame: Any, name: str | None) -> list[Any]:
 def _depths(frame: Any) -> list[int | None]:
     if "hidden_layers" not in frame.columns:
         return [None]
-    depths: list[int | None] = sorted({int(depth) for depth in frame["hidden_layers"].dropna()})
+    depths: list[int | None] = [*sorted({int(depth) for depth in frame["hidden_layers"].dropna()})]
     return depths + [None] * bool(frame["hidden_layers"].isna().any()) or [None]
 
 

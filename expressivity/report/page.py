@@ -165,7 +165,7 @@ def _figure(figure: bytes, figure_text: str, *, interactive: bool) -> str:
 
 def _table(number: int, heading: str, table: Mapping[str, Any]) -> str:
     text, listed = html.escape, table["columns"]
-    kinds = [' class="number"' if column["kind"] == "number" else "" for column in listed]
+    kinds = [_kind(column) for column in listed]
     head = "".join(f'<th scope="col"{kind}>{text(c["name"])}</th>' for c, kind in zip(listed, kinds, strict=True))
     rows = "\n".join(
         "<tr>"
@@ -180,3 +180,10 @@ def _table(number: int, heading: str, table: Mapping[str, Any]) -> str:
         f'<div class="scroll" tabindex="0" role="region" aria-label="{text(heading)}">'
         f"<table><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>{cut}\n</section>"
     )
+
+
+def _kind(column: Mapping[str, Any]) -> str:
+    """The class of the cells of a column: numbers stand on the right, long texts have room."""
+    if column["kind"] == "number":
+        return ' class="number"'
+    return ' class="prose"' if max(map(len, column["words"]), default=0) > 40 else ""

@@ -142,7 +142,7 @@ class TableView {
     const line = element("tr", { "aria-rowindex": place + 2 });
     this.table.columns.forEach((column) => {
       const text = column.text(row);
-      const cell = element("td", column.numeric ? { class: "number" } : {}, text);
+      const cell = element("td", { class: column.kind }, text);
       if (this.long && text.length > 44) cell.title = text;
       line.append(cell);
     });
