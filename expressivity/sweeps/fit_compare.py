@@ -71,8 +71,8 @@ def compare(first: Fit, second: Fit, *, level: float = 0.05, resamples: int = 49
     """
     if not (np.array_equal(first.widths, second.widths) and np.array_equal(first.errors, second.errors)):
         raise ValueError(
-            f"The laws {first.law} and {second.law} were fitted to different numbers, so their sums of squares cannot be "
-            "compared; fit both to the same norm, depth and statistic."
+            f"The laws {first.law} and {second.law} were fitted to different numbers, so their sums of squares cannot "
+            "be compared; fit both to the same norm, depth and statistic."
         )
     names = first.law, second.law
     if not (np.isfinite(first.sum_of_squares) and np.isfinite(second.sum_of_squares)):

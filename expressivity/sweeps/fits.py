@@ -222,8 +222,8 @@ def _no_fall(fit: Fit) -> str:
     if -slope / np.sqrt(variance / spread) > stats.t.ppf((1 + fit.confidence) / 2, freedom):
         return ""
     return (
-        f"The errors do not fall with the width by more than they scatter (slope {slope:.3g} in log-log, standard error "
-        f"{np.sqrt(variance / spread):.2g}); more seeds or a wider range of widths would show it."
+        f"The errors do not fall with the width by more than they scatter (slope {slope:.3g} in log-log, standard "
+        f"error {np.sqrt(variance / spread):.2g}); more seeds or a wider range of widths would show it."
     )
 
 
