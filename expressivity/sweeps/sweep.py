@@ -13,6 +13,7 @@ from expressivity.sweeps.store import digest
 from expressivity.target import Target
 from expressivity.training import ImageTask, Recipe
 from expressivity.training.image_task import halves
+from expressivity.training.images import BATCHINGS
 from expressivity.width import Width
 
 Task = Target | Table | ImageTask
@@ -111,11 +112,12 @@ class Sweep:
         origin: A name for where the weights start.
         starts: For a warm start, a network by (units, seed); it is padded to the width and depth of its place.
         packed: Whether all widths of a family are trained in one program, by zero padding. It saves compilations and
-            costs the arithmetic of the widest network for each. Not for image families.
+            costs the arithmetic of the widest network for each; "measure" finds out what is faster here and remembers
+            it in the folder of the run. Not for image families.
         root: Randomness of the whole run.
         evaluations: For images, how often the test set is read, at equal distances.
         batching: For images, whether seeds are trained one after the other ("loop") or in one program ("vmap"); "auto"
-            chooses by the platform.
+            chooses by the platform, "measure" by a short calibration.
 
     Raises:
         TypeError: If an argument is not of its type.
@@ -135,7 +137,7 @@ class Sweep:
     recipe: Recipe
     origin: str = "random"
     starts: Mapping[tuple[int, int], ReLUNetwork] | None = None
-    packed: bool = False
+    packed: bool | str = False
     root: int = 0
     evaluations: int = 1
     batching: str = "auto"
@@ -171,6 +173,10 @@ class Sweep:
                         f"The family {family!r} reads {family.input_dim} numbers; {self.task.name!r} has "
                         f"{self.task.dim}."
                     )
+        if self.packed not in (True, False, "measure"):
+            raise ValueError(f'packed is True, False or "measure"; got {self.packed!r}.')
+        if self.batching not in (*BATCHINGS, "measure"):
+            raise ValueError(f"A batching is one of {', '.join(BATCHINGS)}, measure; got {self.batching!r}.")
         if not isinstance(self.recipe, Recipe):
             raise TypeError(f"A sweep needs an expressivity.Recipe; got {self.recipe!r}.")
         put(self, "seeds", _seeds(self.seeds))
@@ -247,7 +253,7 @@ def as_multiplier(width: Width) -> str:
     return re.sub(r"^(\d*)n(?=$| )", lambda found: f"{found[1] or 1}x", str(width))
 
 
-def _check_images(families: Any, widths: Any, task: ImageTask, starts: Any, packed: bool) -> None:
+def _check_images(families: Any, widths: Any, task: ImageTask, starts: Any, packed: bool | str) -> None:
     for family in families:
         inner = getattr(family, "family", family)
         if not callable(getattr(inner, "layers", None)):
