@@ -277,7 +277,7 @@ class Chart {
           if (state.seeds === "median") {
             if (this.drawable(cell.low)) boxes += `M${x.toFixed(1)} ${this.Y(cell.low).toFixed(1)}V${this.Y(cell.high).toFixed(1)}`;
             best += mark(series, x, my, 4);
-            put({ error: cell.median, row: null }, "median", x, my);
+            if (seen(x, my)) put({ error: cell.median, row: null }, "median", x, my);
           }
         }
       }

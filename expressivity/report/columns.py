@@ -126,6 +126,10 @@ def _is_number(cell: Any) -> bool:
 
 def _plain(value: Any) -> Any:
     """A cell as None, bool, int, float or something to be written out; integers that float64 cannot hold are texts."""
+    if type(value) is float:
+        return value if value == value else None
+    if type(value) in (str, bool):
+        return value
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return None
     if isinstance(value, (bool, np.bool_)):

@@ -118,8 +118,8 @@ class Explorer {
     }
     this.select(null);
     this.draw();
-    const left = chart.left ? [`${grouped(chart.left)} networks without a finite error are not drawn.`] : [];
-    if (chart.zeros) left.push(`${grouped(chart.zeros)} errors of 0 have no place on a logarithmic axis.`);
+    const left = chart.left ? [`Without a finite error, not drawn: ${grouped(chart.left)}.`] : [];
+    if (chart.zeros) left.push(`Errors of 0, which have no place on a logarithmic axis: ${grouped(chart.zeros)}.`);
     this.note.textContent = left.join(" ");
   }
 

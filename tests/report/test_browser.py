@@ -89,7 +89,7 @@ def test_the_page_is_ready_and_shows_every_network_of_a_norm(short):
     assert short.run("performance.getEntriesByName('ready').length") == 1
     # 4 widths x 2 depths x 5 seeds, one of them diverged; a floor; two ceilings
     assert short.run(f"{STAGE}.dataset.shown") == str(40 - 1 + 1 + 2)
-    assert "1 networks without a finite error" in short.run("document.querySelector('#explorer .note').textContent")
+    assert "Without a finite error, not drawn: 1." in short.run("document.querySelector('#explorer .note').textContent")
     assert short.run("document.querySelectorAll('.floor').length") == 2  # the line and the one of the legend
     assert short.run("getComputedStyle(document.querySelector('.plot .ceiling')).strokeDasharray") != "none"
     assert short.run("getComputedStyle(document.querySelector('.plot .floor')).strokeDasharray") == "none"
