@@ -66,7 +66,7 @@ def specification(
         "norms": norms,
         "norm": "L2" if "L2" in norms else (norms or [""])[0],
         "tasks": tasks,
-        "families": _distinct(frame, "family"),
+        "families": [] if task == "family" else _distinct(frame, "family"),
         "origins": _distinct(frame, "origin"),
         "depths": depths,
         "floors": levels.rows_of(floors, [str(t) for t in tasks], widths, depths, what="floors"),

@@ -14,8 +14,8 @@ def rows_of(
     """Every form in which floors or ceilings may be given, as rows to draw.
 
     Args:
-        given: None; a table with columns width and value (or bound), and if wanted task, norm, hidden_layers,
-            label, proof, theorem or construction; a mapping from widths to numbers, certificates or constructions; or
+        given: None; a table with columns width and value (or bound), and if wanted task, norm, hidden_layers
+            (a floor then holds for at most so many), label, proof, theorem or construction; a mapping from widths to numbers, certificates or constructions; or
             certificates and constructions.
         tasks: The tasks of the figure. A bound that names no task needs that there is one at most.
         widths, depths: The widths and numbers of hidden layers of the figure. A certificate is shown at every width it
@@ -31,7 +31,7 @@ def rows_of(
             speaks of one network only.
 
     >>> rows_of({2: 0.5}, ["disc"], [1, 2], [2], what="floors")
-    [{'task': None, 'norm': None, 'width': 2, 'value': 0.5, 'text': '', 'layers': None}]
+    [{'task': None, 'norm': None, 'text': '', 'layers': None, 'width': 2, 'value': 0.5}]
     """
     if given is None:
         return []
@@ -61,7 +61,7 @@ def _from_table(table: Any, what: str) -> list[Row]:
     for (task, norm, width, number), words, layers in zip(columns, notes, column("hidden_layers"), strict=True):
         text = next((str(word) for word in words if isinstance(word, str) and word), "")
         if what == "floors" and _filled(layers):
-            text = f"{text}; at most {int(layers)} hidden layers".removeprefix("; ")
+            text = f"{text}; hidden layers <= {int(layers)}".removeprefix("; ")
         rows.append(
             {
                 "task": str(task) if _filled(task) else None,

@@ -70,7 +70,7 @@ def series(count: int, *, dark: bool = False) -> list[str]:
     """So many colours for what has an order, such as numbers of hidden layers; visible on paper or on black.
 
     >>> series(2)
-    ['#450e5b', '#23898d']
+    ['#450f60', '#239a88']
     """
     low, high = _DARK_RANGE if dark else _LIGHT_RANGE
     if count == 1:
