@@ -15,11 +15,11 @@ def rows_of(
 
     Args:
         given: None; a table with columns width and value (or bound), and if wanted task, norm, hidden_layers
-            (a floor then holds for at most so many), label, proof, theorem or construction; a mapping from widths to numbers, certificates or constructions; or
-            certificates and constructions.
+            (a floor then holds for at most so many), label, proof, theorem or construction; a
+            mapping from widths to numbers, certificates or constructions; or certificates and constructions.
         tasks: The tasks of the figure. A bound that names no task needs that there is one at most.
         widths, depths: The widths and numbers of hidden layers of the figure. A certificate is shown at every width it
-            covers, `layers` listing the depths if not all of them.
+            covers, `layers` being the most hidden layers if not any number.
         what: "floors" or "ceilings", for the message.
 
     Returns:
