@@ -160,7 +160,8 @@ class Explorer {
   words(item) {
     const { chart, state } = this, cell = (name) => chart.cell(item.row, name);
     if (item.level) {
-      const kind = item.kind === "floor" ? "Floor: no network of this width is lower" : "Ceiling: a constructed network is this good";
+      const most = item.level.layers === null ? "" : ` and at most ${item.level.layers} hidden layers`;
+      const kind = item.kind === "floor" ? `Floor: no network of this width${most} is lower` : "Ceiling: a constructed network is this good";
       return [["", kind], ["width", item.level.width], [`${state.norm} error`, shortNumber(item.level.value, 6)], ["from", item.level.text]];
     }
     const layers = chart.depths[item.cell.series];

@@ -60,8 +60,6 @@ def _from_table(table: Any, what: str) -> list[Row]:
     notes = list(zip(*(column(name) for name in texts), strict=True)) if texts else [()] * len(table)
     for (task, norm, width, number), words, layers in zip(columns, notes, column("hidden_layers"), strict=True):
         text = next((str(word) for word in words if isinstance(word, str) and word), "")
-        if what == "floors" and _filled(layers):
-            text = f"{text}; hidden layers <= {int(layers)}".removeprefix("; ")
         rows.append(
             {
                 "task": str(task) if _filled(task) else None,
