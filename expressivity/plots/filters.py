@@ -150,5 +150,6 @@ def _new(ax: "Axes | None") -> "Axes":
 
 def _tidy(ax: "Axes") -> "Axes":
     ax.spines[["top", "right"]].set_visible(False)
+    ax.set_ylim(top=1.25 * ax.get_ylim()[1])  # room for the legend
     ax.legend(fontsize="small", facecolor="white", edgecolor="none", framealpha=0.85)
     return ax
