@@ -175,7 +175,7 @@ def finish(
     environment = _run.environment(wall_seconds=round(time.perf_counter() - begun, 2))
     _run.write_json(store.folder / "environment.json", environment)
     holds = all(held for _, held in checks)
-    text = page(title, claim, holds, checks, picture, figure_text, dict(tables), {**config, **environment})
+    text = page(title, claim, holds, checks, picture, figure_text, dict(tables), config, environment=environment)
     write_atomically(store.folder / "report.html", text.encode())
     for sentence, held in checks:
         print(f"  {'holds' if held else 'FAILS'}: {sentence}")

@@ -84,4 +84,5 @@ def ceiling_levels(ceilings: Any) -> Any:
         f"{_SOURCES.get(row.construction, row.construction)}, {row.hidden_layers} hidden layers"
         for row in levels.itertuples()
     ]
-    return levels.assign(label=names)[["norm", "width", "value", "label"]]
+    kept = [name for name in ("task", "norm", "width", "value", "label") if name in {*levels.columns, "label"}]
+    return levels.assign(label=names)[kept]

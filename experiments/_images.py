@@ -179,7 +179,7 @@ def experiment(
             wall_seconds=round(time.perf_counter() - begun, 2),
         )
         _run.write_json(store.folder / "environment.json", environment)
-        _write_page(store, title, claim, found, not failed, facts | _run.settings(settings) | environment, picture)
+        _write_page(store, title, claim, found, not failed, facts | _run.settings(settings), environment, picture)
     for one in found.claims:
         print(f"  {one.word}: {one.sentence}")
     print(
@@ -190,7 +190,14 @@ def experiment(
 
 
 def _write_page(
-    store: sweeps.Store, title: str, claim: str, found: Outcome, good: bool, facts: Mapping[str, Any], picture: bytes
+    store: sweeps.Store,
+    title: str,
+    claim: str,
+    found: Outcome,
+    good: bool,
+    facts: Mapping[str, Any],
+    environment: Mapping[str, Any],
+    picture: bytes,
 ) -> None:
     import pandas as pd
 
@@ -202,5 +209,16 @@ def _write_page(
     )
     tables = {"Claims": claims} | {name.replace("_", " ").capitalize(): frame for name, frame in found.frames.items()}
     checks = [(one.sentence, one.word == HOLDS) for one in found.claims if one.required]
-    text = page(title, claim, good, checks, picture, found.figure_text, tables, facts)
+    text = page(
+        title,
+        claim,
+        good,
+        checks,
+        picture,
+        found.figure_text,
+        tables,
+        facts,
+        results=found.result,
+        environment=environment,
+    )
     write_atomically(store.folder / "report.html", text.encode())

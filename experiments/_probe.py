@@ -79,7 +79,19 @@ def experiment(settings: Any, options: Any, *, title: str, claim: str) -> int:
             "Trained networks": frames["summary"],
         }
         text = page(
-            title, claim, holds, checks, picture, _figure.TEXT, tables, {**_run.settings(settings), **environment}
+            title,
+            claim,
+            holds,
+            checks,
+            picture,
+            _figure.TEXT,
+            tables,
+            _run.settings(settings),
+            results=everything,
+            floors=frames["floors"],
+            ceilings=_figure.ceiling_levels(frames["ceilings"]),
+            constants={(_task(case.target), norm): value for case in cases for norm, value in case.constants.items()},
+            environment=environment,
         )
         write_atomically(store.folder / "report.html", text.encode())
     for case in cases:
@@ -143,6 +155,7 @@ def train_longer(
     trained: SweepResult, sweep: ex.Sweep, widest: int, store: sweeps.Store, order: int | None
 ) -> SweepResult | None:
     """The best four seeds (in L2) of each width up to `widest`, at its best depth, with four times the steps."""
+    task: Any = sweep.task
     best = trained.best()
     best = best[(best["norm"] == "L2") & (best["width"] <= widest)]
     recipe = dataclasses.replace(sweep.recipe, steps=4 * sweep.recipe.steps)
@@ -152,11 +165,11 @@ def train_longer(
         table = trained.table
         cell = table[(table["norm"] == "L2") & (table["width"] == width) & (table["hidden_layers"] == depth)]
         seeds = cell[cell["status"] == "ok"].nsmallest(4, "error")["seed"].tolist()
-        family = ex.MLP(sweep.task.dim, hidden_layers=depth)
+        family = ex.MLP(task.dim, hidden_layers=depth)
         rules = str(cell["width_rule"].iloc[0]).split(" = ")
         rule = next((text for text in rules if "n" in text), rules[0])
-        again = ex.Sweep(family, rule, sweep.task, sorted(seeds), recipe)
-        found.append(sweeps.collect(again, store, order=order, title=f"{sweep.task.name}, longer"))
+        again = ex.Sweep(family, rule, task, sorted(seeds), recipe)
+        found.append(sweeps.collect(again, store, order=order, title=f"{task.name}, longer"))
     return sweeps.merge(found) if found else None
 
 

@@ -84,7 +84,9 @@ def experiment(table: Table, settings: Any, options: Any) -> int:
             picture,
             f"Errors on held-out rows against the width; {NO_FLOOR}.",
             {"Trained networks": found},
-            {**facts, **_run.settings(settings), **environment},
+            {**facts, **_run.settings(settings)},
+            results=result,
+            environment=environment,
         )
         write_atomically(store.folder / "report.html", text.encode())
     print(f"{table.name}: {table.rows} rows, n = {table.dim}; {NO_FLOOR}.")
