@@ -9,6 +9,7 @@ from expressivity.training.images import train_images as train_images
 from expressivity.training.loop import TrainingResult as TrainingResult
 from expressivity.training.loop import programs as programs
 from expressivity.training.loop import train as train
+from expressivity.training.originals import original_recipe as original_recipe
 from expressivity.training.parametrisation import MuP as MuP
 from expressivity.training.program import enable_compilation_cache as enable_compilation_cache
 from expressivity.training.recipes import Recipe as Recipe
