@@ -10,7 +10,7 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_the_library_example_runs(tmp_path, monkeypatch, capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    code, images = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     assert len([line for line in code.splitlines() if line.strip()]) <= 22
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
@@ -21,6 +21,9 @@ def test_the_library_example_runs(tmp_path, monkeypatch, capsys):
     for measured, bound in re.findall(r"([\d.e-]+) <= ([\d.e-]+)", printed):
         assert float(measured) <= float(bound)
     assert (tmp_path / "runs/readme/table.csv").is_file()
+    exec(compile(images, "README.md", "exec"), {"__name__": "readme"})
+    assert "top-1" in capsys.readouterr().out
+    assert (tmp_path / "runs/readme_images/curves.csv").is_file()
 
 
 def test_links_and_commands_exist():
