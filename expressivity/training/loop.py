@@ -277,6 +277,15 @@ def programs(widths: Sequence[int]) -> list[tuple[int, ...]]:
 
 
 def whole_numbers(what: str, numbers: Sequence[int], least: int) -> tuple[int, ...]:
+    """The numbers as ints.
+
+    Raises:
+        TypeError: If they are no sequence of whole numbers, or none.
+        ValueError: If one is below `least` or given twice.
+
+    >>> whole_numbers("seed", range(3), 0)
+    (0, 1, 2)
+    """
     if isinstance(numbers, int | str) or not len(numbers):
         raise TypeError(f"Training needs a sequence of {what}s; got {numbers!r}.")
     for number in numbers:
