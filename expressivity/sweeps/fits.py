@@ -60,7 +60,8 @@ def fit_errors(
     With four seeds or more at every width, intervals come from drawing seeds again within widths. Otherwise, and where
     the law misses the data by more than the seeds scatter (at 1 %), they come from the scatter of the widths about the
     law, taken as normal; so do those of `statistic="best"`, since the best of a few cannot be resampled. The median is
-    the default: a collapsed network does not move it. Where nothing collapses, the mean has shorter intervals.
+    the default: a collapsed network does not move it. Its intervals are too long
+    with few seeds (see `fit_intervals`); where nothing collapses, take the mean.
 
     Args:
         widths: Distinct widths, or multipliers.
