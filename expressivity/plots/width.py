@@ -15,6 +15,8 @@ _MARKERS = "osD^vPX"
 _FLOOR = "#b2182b"
 _CEILING = "#404040"
 _SLOT = 0.8
+_GROUPS = ("hidden_layers", "family", "task")
+_IMAGES = {"top-1": "top-1 error", "top-5": "top-5 error", "cross-entropy": "cross-entropy"}
 
 
 class Level(NamedTuple):
@@ -34,10 +36,13 @@ def error_against_width(
     norm: str | None = None,
     constant: float | None = None,
     legend: bool = True,
+    by: str = "hidden_layers",
+    bars: bool = False,
 ) -> "Axes":
     """Draws the errors of one norm against the width: seeds as dots, the best filled, floors solid, ceilings dashed.
 
-    Colour and marker tell the hidden layers apart; a short bar is the median of the seeds. Widths are spaced evenly.
+    Colour and marker tell the hidden layers apart (or families, or tasks); a short bar is the median of the seeds.
+    Widths are spaced evenly; for networks on images they are the largest number of channels, with the multiplier.
     The area under a floor is shaded: no network of that width can lie there. Collapsed or diverged networks are drawn
     where their error is; those without an error are left out.
 
@@ -49,15 +54,20 @@ def error_against_width(
         ceilings: Upper bounds: a mapping from widths to numbers or constructions; constructions, drawn at their width
             where they have a bound in this norm; or a table with columns norm, width, value and (if wanted) label.
         ax: Where to draw; by default a new figure.
-        norm: The norm to draw; by default L2 if the table has it, else its first.
+        norm: The norm to draw; by default L2 if the table has it, else its first ("top-1" for images).
         constant: The error of the best constant, drawn as a dotted line: networks that lie on it have learned nothing.
         legend: Whether to put a legend to the right of the axes.
+        by: What colour and marker stand for, a column of the table: "hidden_layers", "family" or "task". A table that
+            has no hidden layers is drawn in one colour by default.
+        bars: Whether each dot gets a thin bar of its `half_width`; for images that is the interval of 95 % over
+            further test images.
 
     Returns:
-        The axes. Lines and dots carry `gid`s: "floor", "ceiling", "seeds-H", "best-H", "median-H" for H hidden layers.
+        The axes. Lines and dots carry `gid`s: "floor", "ceiling", "seeds-H", "best-H", "median-H", "bars-H", with H the
+        number of hidden layers, the family or the task.
 
     Raises:
-        ValueError: If the table has no row in the norm.
+        ValueError: If the table has no row in the norm, `by` is unknown, or bars are asked for without half-widths.
 
     >>> import pandas as pd
     >>> rows = [{"norm": "L2", "width": w, "width_rule": r, "hidden_layers": 2, "seed": s, "status": "ok",
@@ -73,6 +83,10 @@ def error_against_width(
     rows = table[table["norm"] == norm]
     if rows.empty:
         raise ValueError(f"The table has no row in the norm {norm!r}; it has {', '.join(present) or 'none'}.")
+    if by not in _GROUPS:
+        raise ValueError(f"Networks are told apart by one of {', '.join(_GROUPS)}; got {by!r}.")
+    if bars and "half_width" not in rows.columns:
+        raise ValueError("Bars need a column half_width; the table has none.")
     if ax is None:
         import matplotlib.pyplot as plt
 
@@ -83,7 +97,7 @@ def error_against_width(
     lower = {level.width: level for level in sorted(_levels(floors, norm, widths), key=lambda level: level.value)}
 
     _draw_floors(ax, [lower[w] for w in widths if w in lower], place)
-    _draw_seeds(ax, rows[rows["error"].notna()], place)
+    _draw_seeds(ax, rows[rows["error"].notna()], place, by, bars, norm in _IMAGES)
     _draw_ceilings(ax, upper, place, _names(ceilings, upper))
     if constant is not None:
         ax.axhline(constant, color="0.45", lw=1.0, ls=":", gid="constant", label="best constant", zorder=1)
@@ -172,62 +186,46 @@ def _draw_ceilings(ax: "Axes", levels: list[Level], place: dict[int, int], names
             )
 
 
-def _draw_seeds(ax: "Axes", rows: Any, place: dict[int, int]) -> None:
+def _groups(rows: Any, by: str) -> list[tuple[Any, str, Any]]:
+    """(key, name in the legend, rows) of every colour."""
+    if by == "hidden_layers":
+        depths = [int(d) for d in sorted(set(rows["hidden_layers"].dropna()))] if by in rows.columns else []
+        if not depths:
+            return [(None, "best network", rows)]
+        names = [f"best with {depth} hidden layer" + ("s" if depth != 1 else "") for depth in depths]
+        return [(d, name, rows[rows["hidden_layers"] == d]) for d, name in zip(depths, names, strict=True)]
+    keys = list(dict.fromkeys(rows[by]))
+    return [(key, f"best {key}", rows[rows[by] == key]) for key in keys]
+
+
+def _draw_seeds(ax: "Axes", rows: Any, place: dict[int, int], by: str, bars: bool, on_images: bool) -> None:
     import matplotlib
 
-    depths = sorted({d for d in rows["hidden_layers"].dropna()})
-    depths = [int(d) for d in depths] or [None]
-    shades = matplotlib.colormaps["viridis"](np.linspace(_DARK, _LIGHT, len(depths)) if len(depths) > 1 else [0.3])
-    lane = _SLOT / len(depths)
+    kinds = _groups(rows, by)
+    shades = matplotlib.colormaps["viridis"](np.linspace(_DARK, _LIGHT, len(kinds)) if len(kinds) > 1 else [0.3])
+    lane = _SLOT / max(len(kinds), 1)
     grey: Any = {"color": "0.35", "ls": ""}
     ax.plot([], [], marker="o", ms=3.2, mfc="none", mew=0.6, label="one network", **grey)
     ax.plot([], [], marker="_", ms=9, mew=1.4, label="median of the seeds", **grey)
-    for index, depth in enumerate(depths):
+    for index, (key, name, chosen) in enumerate(kinds):
         color, marker = shades[index], _MARKERS[index % len(_MARKERS)]
-        chosen = rows if depth is None else rows[rows["hidden_layers"] == depth]
-        groups = [
-            (place[int(w)] + lane * (index - (len(depths) - 1) / 2), g["error"]) for w, g in chosen.groupby("width")
-        ]
-        spread = [_jitter(len(errors)) * 0.3 * lane for _, errors in groups]
-        x = np.concatenate([np.full(len(e), p) + s for (p, e), s in zip(groups, spread, strict=True)]) if groups else []
-        y = np.concatenate([e.to_numpy(float) for _, e in groups]) if groups else []
-        name = "best network" if depth is None else f"best with {depth} hidden layer" + ("s" if depth != 1 else "")
-        ax.plot(
-            x,
-            y,
-            ls="",
-            marker=marker,
-            ms=3.2,
-            mfc="none",
-            mec=color,
-            mew=0.6,
-            alpha=0.55,
-            gid=f"seeds-{depth}",
-            zorder=2,
-        )
-        for position, errors in groups:
-            ax.plot(
-                position + np.array([-0.42, 0.42]) * lane,
-                [errors.median()] * 2,
-                color=color,
-                lw=1.4,
-                solid_capstyle="butt",
-                gid=f"median-{depth}",
-                zorder=3,
-            )
-        ax.plot(
-            [p for p, _ in groups],
-            [e.min() for _, e in groups],
-            ls="",
-            marker=marker,
-            ms=6,
-            mfc=color,
-            mec="black",
-            mew=0.5,
-            gid=f"best-{depth}",
-            label=name,
-            zorder=5,
-        )
+        groups = [(place[int(w)] + lane * (index - (len(kinds) - 1) / 2), g) for w, g in chosen.groupby("width")]
+        x = np.concatenate([p + _jitter(len(g)) * 0.3 * lane for p, g in groups] or [np.zeros(0)])
+        y = np.concatenate([g["error"].to_numpy(float) for _, g in groups] or [np.zeros(0)])
+        hollow: Any = {"marker": marker, "ms": 3.2, "mfc": "none", "mew": 0.6}
+        ax.plot(x, y, ls="", mec=color, alpha=0.55, gid=f"seeds-{key}", zorder=2, **hollow)
+        if bars:
+            half = np.concatenate([g["half_width"].to_numpy(float) for _, g in groups] or [np.zeros(0)])
+            low = np.maximum(y - half, 1e-3 * y)  # a logarithmic axis has no place for 0
+            what = "_" if index else "95 % over further test images" if on_images else "half-width"
+            ax.vlines(x, low, y + half, color=color, lw=0.6, alpha=0.5, zorder=1, gid=f"bars-{key}", label=what)
+        for position, group in groups:
+            ends, middle = position + np.array([-0.42, 0.42]) * lane, group["error"].median()
+            median: Any = {"lw": 1.4, "solid_capstyle": "butt", "gid": f"median-{key}"}
+            ax.plot(ends, [middle] * 2, color=color, zorder=3, **median)
+        filled: Any = {"marker": marker, "ms": 6, "mfc": color, "mec": "black", "mew": 0.5}
+        lowest = [p for p, _ in groups], [g["error"].min() for _, g in groups]
+        ax.plot(*lowest, ls="", gid=f"best-{key}", label=name, zorder=5, **filled)
 
 
 def _jitter(count: int) -> np.ndarray:
@@ -235,16 +233,23 @@ def _jitter(count: int) -> np.ndarray:
     return 2 * ((np.arange(count) * 0.6180339887498949) % 1.0) - 1
 
 
+def _tick(width: int, rules: Sequence[str]) -> str:
+    """The label of a width: its number of units, and above it the rule that gave it, where one rule did."""
+    rule = ""
+    if len(set(rules)) == 1:
+        texts = rules[0].split(" = ")
+        rule = next((text for text in texts if "n" in text), texts[0]).replace("-", "\N{MINUS SIGN}")
+    return f"{rule}\n{width}" if rule and rule != str(width) else str(width)
+
+
 def _finish(ax: "Axes", rows: Any, norm: str, widths: list[int], place: dict[int, int]) -> None:
-    names = (
-        dict(zip(rows["width"].astype(int), rows["width_rule"], strict=True)) if "width_rule" in rows.columns else {}
-    )
-    labels = []
-    for width in widths:
-        rules = str(names.get(width, "")).split(" = ")
-        rule = next((r for r in rules if "n" in r), rules[0]).replace("-", "\N{MINUS SIGN}")
-        labels.append(f"{rule}\n{width}" if rule and rule != str(width) else str(width))
-    ax.set_xticks([place[w] for w in widths], labels)
+    given: dict[int, list[str]] = {}
+    if "width_rule" in rows.columns:
+        for width, rule in zip(rows["width"], rows["width_rule"], strict=True):
+            given.setdefault(int(width), []).append("" if rule is None or rule != rule else str(rule))
+    if norm not in _IMAGES:  # the rules of one family differ only in how they are written
+        given = {width: rules[-1:] for width, rules in given.items()}
+    ax.set_xticks([place[w] for w in widths], [_tick(w, given.get(w, [])) for w in widths])
     ax.set_xlim(-0.5, len(widths) - 0.5)
     ax.set_yscale("log")
     low, high = ax.get_ylim()
@@ -254,6 +259,6 @@ def _finish(ax: "Axes", rows: Any, norm: str, widths: list[int], place: dict[int
     for edge in range(1, len(widths)):
         ax.axvline(edge - 0.5, color="0.9", lw=0.6, zorder=-1)
     ax.tick_params(axis="x", length=0)
-    ax.set_xlabel("width (units in every hidden layer)")
-    ax.set_ylabel(f"{norm} error")
+    ax.set_xlabel("width (largest number of channels)" if norm in _IMAGES else "width (units in every hidden layer)")
+    ax.set_ylabel(_IMAGES.get(norm, f"{norm} error"))
     ax.spines[["top", "right"]].set_visible(False)

@@ -123,3 +123,47 @@ def test_an_absent_norm_and_a_bound_without_width_are_refused(table):
 def test_a_certificate_about_one_network_is_no_floor_of_a_width(table):
     this = ex.Certificate(0.4, "L2", ex.NetworkClass(this=True), find("expressivity", "escape path"))
     assert lines(ex.plots.error_against_width(table, floors=[this]), "floor") == []
+
+
+@pytest.fixture
+def images():
+    rows = [
+        {"norm": norm, "width": w, "width_rule": rule, "hidden_layers": pd.NA, "seed": s, "status": "ok"}
+        | {"family": family, "task": "set", "error": 0.1 * (s + 1) + 1 / w, "half_width": 0.02 * (s + 1)}
+        for norm in ("top-1", "cross-entropy")
+        for family, widths in (("A", ((16, "0.25x"), (64, "1x"))), ("B", ((16, "1x"), (32, "2x"))))
+        for w, rule in widths
+        for s in range(3)
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("family", ["A", "B"])
+def test_families_on_images_have_their_own_dots_and_bars(images, family):
+    ax = ex.plots.error_against_width(images, by="family", bars=True)
+    rows = images[(images["norm"] == "top-1") & (images["family"] == family)]
+    (seeds,), (best,) = lines(ax, f"seeds-{family}"), lines(ax, f"best-{family}")
+    assert sorted(seeds.get_ydata()) == sorted(rows["error"])
+    assert best.get_ydata().tolist() == rows.groupby("width")["error"].min().tolist()
+    (bars,) = [c for c in ax.collections if c.get_gid() == f"bars-{family}"]
+    ends = sorted((float(s[0, 1]), float(s[1, 1])) for s in bars.get_segments())
+    low, high = rows["error"] - rows["half_width"], rows["error"] + rows["half_width"]
+    assert np.ravel(ends) == pytest.approx(np.ravel(sorted(zip(low, high, strict=True))))
+
+
+@pytest.mark.parametrize(("norm", "label"), [(None, "top-1 error"), ("cross-entropy", "cross-entropy")])
+def test_images_have_channels_and_multipliers(images, norm, label):
+    ax = ex.plots.error_against_width(images, norm=norm)
+    assert ax.get_ylabel() == label
+    assert ax.get_xlabel() == "width (largest number of channels)"
+    # two families with one width, but with different multipliers: only the number of channels is true of both
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["16", "2x\n32", "1x\n64"]
+    (seeds,) = lines(ax, "seeds-None")
+    assert len(seeds.get_ydata()) == 12
+
+
+def test_an_unknown_grouping_and_bars_without_half_widths_are_refused(table):
+    with pytest.raises(ValueError, match="hidden_layers, family, task; got 'colour'"):
+        ex.plots.error_against_width(table, by="colour")
+    with pytest.raises(ValueError, match="the table has none"):
+        ex.plots.error_against_width(table, bars=True)

@@ -1,0 +1,260 @@
+"""Wide or deep? Wide residual networks against thin and deep ones that cost the same.
+
+Claim. At equal parameters (and at equal multiply-accumulates) a wide and shallow residual network is as good as a thin
+and deep one, and takes less time a training step (`zagoruyko_komodakis2016`). Each half of the claim gets its own word
+for every pair: holds, does not hold, undetermined.
+
+Method. Pairs are found by exact counting: for each thin network WRN-d-1 the network WRN-10-k nearest in cost, k on a
+grid, where the two differ by less than a tenth. All are trained by one recipe from several seeds. "As good" means:
+at most 2 % of the test images more are told wrong, beyond the noise of seeds and test set. Times are measured in turns
+after training, one network a round, and go to `step_times.csv`, not to `table.csv`. Images of the extract are halved to
+14x14 pixels (the mean of every 2x2 square) in `smoke` and `default`.
+
+`default` takes under three minutes on two quiet cores, `paper` is for a GPU. The exit status is 0 if what is counted
+holds, whatever the words of the measured claims, 1 if not, 2 if the run was refused.
+"""
+
+import dataclasses
+import pathlib
+import sys
+from typing import Any, Literal
+
+from experiments import _run
+
+THIN, WIDE = "#1f5fa8", "#b2182b"
+TEXT = (
+    "Left: part of the test images told wrong against parameters, one dot a network, the filled one the mean of the "
+    "seeds; a grey line joins the networks of a pair. Right: time of one training step, every measurement, against "
+    "multiply-accumulates."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a run consists of.
+
+    Args:
+        thin_depths: d of the thin networks WRN-d-1.
+        wide_depth: Depth of the wide ones.
+        multipliers: The grid of k for them.
+        within: By which part the costs of a pair may differ.
+        seeds, steps, batch_size, learning_rate, weight_decay: The recipe (Nesterov).
+        schedule: "cosine", or "published": the rate times 0.2 at 30, 60 and 80 % of the steps.
+        halve: Whether images are halved.
+        slack: The part of the test images by which "as good" may be worse.
+        rounds: Measurements of time, each network once a round.
+    """
+
+    thin_depths: tuple[int, ...] = (16, 28)
+    wide_depth: int = 10
+    multipliers: tuple[float, ...] = (1.25, 1.5, 1.75, 2.0, 2.25, 2.5)
+    within: float = 0.1
+    seeds: int = 3
+    steps: int = 150
+    batch_size: int = 32
+    learning_rate: float = 0.05
+    weight_decay: float = 5e-4
+    schedule: str = "cosine"
+    halve: bool = True
+    slack: float = 0.02
+    rounds: int = 4
+
+
+SMOKE = Settings(
+    thin_depths=(14,), wide_depth=8, multipliers=(1.25, 1.5, 1.75), seeds=2, steps=6, batch_size=8, rounds=2
+)
+PAPER = Settings(
+    thin_depths=(16, 22, 28, 40, 52, 100),
+    multipliers=tuple(k / 4 for k in range(4, 41)),
+    seeds=5,
+    steps=78_200,
+    batch_size=128,
+    learning_rate=0.1,
+    schedule="published",
+    halve=False,
+    rounds=10,
+)
+PRESETS = {"smoke": SMOKE, "default": Settings(), "paper": PAPER}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    preset: Literal["smoke", "default", "paper"] = "default"
+    """smoke: seconds; default: under three minutes on two cores; paper: the published recipe, for a GPU."""
+    out: pathlib.Path = pathlib.Path("runs/wide_or_deep")
+    """Output folder."""
+    seeds: int | None = None
+    """Networks of every shape."""
+    platform: Literal["cpu", "gpu", "tpu"] | None = None
+    """Where JAX computes; by default the best device there is."""
+    data: str | None = None
+    """Images: fashion-full[:FOLDER], ghim:FOLDER, list:TRAIN.txt,TEST.txt, folder:TRAIN,TEST or cifar10:FOLDER; by
+    default the extract of Fashion-MNIST in the package."""
+
+
+def candidates(settings: Settings, classes: int) -> tuple[list[Any], list[Any]]:
+    """The thin networks and the grid of wide ones."""
+    import expressivity as ex
+    from experiments._wide import Net
+
+    thin = [Net(ex.WideResNet(d, classes), ex.Width(1), f"WRN-{d}-1") for d in settings.thin_depths]
+    family = ex.WideResNet(settings.wide_depth, classes)
+    return thin, [Net(family, ex.Width(k), f"WRN-{settings.wide_depth}-{k:g}") for k in settings.multipliers]
+
+
+def recipe_of(settings: Settings, steps: int) -> Any:
+    """The recipe, for so many steps."""
+    import expressivity as ex
+
+    schedule: Any = settings.schedule
+    if schedule == "published":
+        schedule = ex.training.Schedule("multistep", gamma=0.2, at=tuple(part * steps for part in (0.3, 0.6, 0.8)))
+    return ex.Recipe(
+        steps,
+        settings.batch_size,
+        settings.learning_rate,
+        "nesterov",
+        schedule,
+        weight_decay=settings.weight_decay,
+        statistics="recomputed",
+    )
+
+
+def work(store: Any, settings: Settings, task: Any) -> Any:
+    """Counts, trains, times, judges and draws."""
+    import pandas as pd
+
+    import expressivity as ex
+    from experiments import _depth, _images, _wide
+    from expressivity import sweeps
+
+    thin, grid = candidates(settings, task.classes)
+    size = task.input_size
+    pairs = [pair for by in _wide.COSTS for pair in _wide.equal_pairs(thin, grid, by, size, settings.within)]
+    if not pairs:
+        raise ValueError(f"No wide network costs what a thin one costs to within {settings.within:g}; widen the grid.")
+    nets = list({net.name: net for pair in pairs for net in (pair.thin, pair.wide)}.values())
+    recipe = recipe_of(settings, settings.steps)
+    found = [
+        sweeps.collect(ex.Sweep(net.family, [net.width], task, settings.seeds, recipe), store, title=net.name)
+        for net in nets
+    ]
+    errors = {}
+    for net, result in zip(nets, found, strict=True):
+        rows = result.table[(result.table["norm"] == "top-1") & (result.table["status"] == "ok")]
+        errors[net.name] = rows["error"].tolist()
+
+    clock = recipe_of(settings, min(50, settings.steps))
+    cells = _depth.Cells(store)
+    address = {"networks": [net.name for net in nets], "task": task.fingerprint, "rounds": settings.rounds}
+    address |= {"recipe": clock.fingerprint}
+    times = cells.rows("clock", address, lambda: _wide.step_times(nets, task, clock, settings.rounds))
+    seconds = {net.name: [row["seconds_a_step"] for row in times if row["network"] == net.name] for net in nets}
+    frame = pd.DataFrame(
+        [
+            {
+                "network": net.name,
+                "parameters": _wide.cost(net, "parameters", size),
+                "macs": _wide.cost(net, "macs", size),
+                "mean_error": sum(errors[net.name]) / len(errors[net.name]) if errors[net.name] else float("nan"),
+                "seeds": len(errors[net.name]),
+            }
+            for net in nets
+        ]
+    )
+    claims, rows = judge(pairs, errors, seconds, len(task.test), settings)
+    figure = draw(frame, errors, seconds, pairs)
+    frames = {"pairs": pd.DataFrame(rows), "networks": frame, "step_times": pd.DataFrame(times)}
+    return _images.Outcome(sweeps.merge(found), frames, claims, figure, TEXT)
+
+
+def judge(pairs: Any, errors: Any, seconds: Any, count: int, settings: Settings) -> tuple[list[Any], list[Any]]:
+    """The claims, and one row a pair."""
+    from experiments import _images, _wide
+
+    worst = max(abs(pair.gap) for pair in pairs)
+    claims = [
+        _images.Claim(
+            f"the networks of the {len(pairs)} pairs differ in cost by at most {100 * worst:.1f} %, counted",
+            _images.holds(worst < settings.within),
+            required=True,
+        )
+    ]
+    rows = []
+    for pair in pairs:
+        good, how_good = _wide.as_good(errors[pair.wide.name], errors[pair.thin.name], count, settings.slack)
+        fast, how_fast = _wide.faster(seconds[pair.wide.name], seconds[pair.thin.name])
+        names = f"{pair.wide.name} against {pair.thin.name} at equal {pair.by.replace('macs', 'MACs')}"
+        names += f" ({100 * pair.gap:+.1f} %)"
+        claims.append(_images.Claim(f"{names}: wide is as good to within {settings.slack:.0%}: {how_good}", good))
+        claims.append(_images.Claim(f"{names}: wide is faster: {how_fast}", fast))
+        rows.append(
+            {"thin": pair.thin.name, "wide": pair.wide.name, "equal": pair.by, "gap": pair.gap}
+            | {"as_good": good, "difference": how_good}
+        )
+    return claims, rows
+
+
+def draw(frame: Any, errors: Any, seconds: Any, pairs: Any) -> Any:
+    """Error against parameters and time against multiply-accumulates, pairs joined."""
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    figure, axes = plt.subplots(1, 2, figsize=(8.6, 3.6), layout="constrained")
+    wide = {pair.wide.name for pair in pairs}
+    columns = (("parameters", errors, 100.0, np.mean), ("macs", seconds, 1000.0, np.median))
+    for ax, (cost, values, factor, middle) in zip(axes, columns, strict=True):
+        place = dict(zip(frame["network"], frame[cost], strict=True))
+        centre = {name: factor * float(middle(values[name])) for name in place if len(values[name])}
+        for thin, other in {(pair.thin.name, pair.wide.name) for pair in pairs}:
+            if thin in centre and other in centre:
+                ends = [place[thin], place[other]], [centre[thin], centre[other]]
+                ax.plot(*ends, color="0.75", lw=1.2, zorder=1, gid="pair")
+        top = max((factor * max(v) for v in values.values() if len(v)), default=1.0)
+        for name in centre:
+            color, marker = (WIDE, "s") if name in wide else (THIN, "o")
+            y = factor * np.asarray(values[name])
+            ax.plot([place[name]] * len(y), y, marker, ms=3.6, mfc="none", mec=color, alpha=0.7, ls="", zorder=2)
+            ax.plot(place[name], centre[name], marker, ms=7, mfc=color, mec="black", mew=0.5, zorder=3, gid=name)
+            below = name not in wide
+            ax.annotate(
+                name,
+                (place[name], min(y) if below else max(y)),
+                xytext=(0, -8 if below else 8),
+                textcoords="offset points",
+                ha="center",
+                va="top" if below else "bottom",
+                fontsize="small",
+                color=color,
+            )
+        ax.set(xscale="log", ylim=(0, 1.2 * top))
+        low, high = min(place.values()), max(place.values())
+        ax.set_xlim(low / 1.5, high * 1.5)
+        ticks = sorted({float(f"{v:.2g}") for v in place.values()})
+        ticks = [t for i, t in enumerate(ticks) if i == 0 or t > 1.15 * ticks[i - 1]]
+        unit, sign = (1e6, " M") if cost == "macs" else (1e3, " k")
+        ax.set_xticks(ticks, [f"{t / unit:.2g}{sign}" if t < 10 * unit else f"{t / unit:.0f}{sign}" for t in ticks])
+        ax.tick_params(axis="x", which="minor", bottom=False)
+        ax.xaxis.set_minor_formatter("")
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[0].set(xlabel="parameters", ylabel="test images told wrong, %")
+    axes[1].set(xlabel="multiply-accumulates an image", ylabel="ms a training step, one network")
+    return figure
+
+
+def experiment(options: Options) -> int:
+    """Runs, writes everything into the output folder, prints the claims, and returns the exit status."""
+    from experiments import _images, _wide
+
+    settings = _images.chosen(PRESETS, options)
+    task = _images.task(options.data)
+    if settings.halve:
+        task = _wide.halved_task(task)
+    claim = " ".join((__doc__ or "").split("\n\n")[1].removeprefix("Claim. ").split())
+    return _images.experiment(
+        options, settings, title="Wide or deep", claim=claim, work=lambda store, chosen: work(store, chosen, task)
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(_run.main("wide_or_deep", Options, experiment, __doc__ or ""))
