@@ -279,9 +279,10 @@ TEXT = (
 def draw(curves: Any, table: Any, arms: Sequence[str]) -> Any:
     """Rows: initial values; columns: curves of both groups, accuracy against MACs and against parameters."""
     import matplotlib.pyplot as plt
+    from matplotlib.lines import Line2D
 
     size = (12.4, 2.75 * len(arms) + 0.75)
-    figure, axes = plt.subplots(len(arms), 4, figsize=size, squeeze=False, sharey="row", layout="constrained")
+    figure, axes = plt.subplots(len(arms), 4, figsize=size, squeeze=False, layout="constrained")
     for row, arm in zip(axes, arms, strict=True):
         mine = curves[curves["origin"] == arm]
         for ax, group in zip(row[:2], GROUPS, strict=True):
@@ -289,7 +290,10 @@ def draw(curves: Any, table: Any, arms: Sequence[str]) -> Any:
         end = table[table["initial values"] == arm]
         for ax, cost in zip(row[2:], ("MACs", "parameters"), strict=True):
             _costs(ax, end, cost)
+        row[1].sharey(row[0])
+        row[3].sharey(row[2])
         row[0].set_ylabel("test accuracy (%)")
+        row[2].set_ylabel("at the end (%)")
         row[0].set_title(f"Initial values: {TITLES[arm].removeprefix('the ')}", loc="left", fontsize="medium")
         for ax in row:
             ax.grid(alpha=0.25, lw=0.6)
@@ -299,13 +303,13 @@ def draw(curves: Any, table: Any, arms: Sequence[str]) -> Any:
     handles = {}
     for ax in axes[0, :2]:
         handles |= {text: handle for handle, text in zip(*ax.get_legend_handles_labels(), strict=True)}
-    shown = [v for v, name in NAMES.items() if name in handles]
-    names = [f"{NAMES[v]}: {' '.join(map(str, channels(v)))}" for v in shown]
+    # two rows, the second group under the first
+    shown = [v for v in (0, None, 1, 5, 2, 6, 3, 7, 4, 8) if v is None or NAMES[v] in handles]
     figure.legend(
-        [handles[NAMES[v]] for v in shown],
-        names,
+        [Line2D([], [], ls="") if v is None else handles[NAMES[v]] for v in shown],
+        ["" if v is None else f"{NAMES[v]}: {' '.join(map(str, channels(v)))}" for v in shown],
         loc="outside lower center",
-        ncols=5,
+        ncols=-(-len(shown) // 2),
         fontsize="small",
         frameon=False,
     )
@@ -334,15 +338,22 @@ def _curves(ax: Any, curves: Any, group: Sequence[int]) -> None:
 def _costs(ax: Any, table: Any, cost: str) -> None:
     from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
-    for row in table.to_dict("records"):
+    for place, row in enumerate(table.sort_values(cost).to_dict("records")):
         variant = 0 if row["network"] == "base" else int(row["network"][1:])
         error = [[row["accuracy"] - row["low"]], [row["high"] - row["accuracy"]]]
         ax.errorbar(row[cost], row["accuracy"], error, capsize=0, elinewidth=0.8, ms=6, ls="", **_style(variant))
+        above = place % 2 == 1  # the label stands over the bar or under it, in turn
         ax.annotate(
-            label(variant), (row[cost], row["accuracy"]), (5, 4), textcoords="offset points", fontsize="x-small"
+            label(variant),
+            (row[cost], row["high"] if above else row["low"]),
+            (0, 3 if above else -3),
+            textcoords="offset points",
+            fontsize="x-small",
+            ha="center",
+            va="bottom" if above else "top",
         )
     ax.set_xscale("log")
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.margins(x=0.14)
+    ax.margins(x=0.1, y=0.12)
