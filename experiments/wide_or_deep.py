@@ -23,9 +23,9 @@ from experiments import _run
 
 THIN, WIDE = "#1f5fa8", "#b2182b"
 TEXT = (
-    "Left: part of the test images told wrong against parameters, one dot a network, the filled one the mean of the "
-    "seeds; a grey line joins the networks of a pair. Right: time of one training step, every measurement, against "
-    "multiply-accumulates."
+    "Pairs of networks that cost the same, thin and deep (blue) beside wide and shallow (red), with their parameters. "
+    "Left: part of the test images told wrong, one hollow dot a network, the filled one the mean of the seeds. Right: "
+    "time of one training step, every measurement, the filled one their median."
 )
 
 
@@ -196,49 +196,39 @@ def judge(pairs: Any, errors: Any, seconds: Any, count: int, settings: Settings)
 
 
 def draw(frame: Any, errors: Any, seconds: Any, pairs: Any) -> Any:
-    """Error against parameters and time against multiply-accumulates, pairs joined."""
+    """Errors and times of every pair side by side."""
     import matplotlib.pyplot as plt
     import numpy as np
 
-    figure, axes = plt.subplots(1, 2, figsize=(8.6, 3.6), layout="constrained")
-    wide = {pair.wide.name for pair in pairs}
-    columns = (("parameters", errors, 100.0, np.mean), ("macs", seconds, 1000.0, np.median))
-    for ax, (cost, values, factor, middle) in zip(axes, columns, strict=True):
-        place = dict(zip(frame["network"], frame[cost], strict=True))
-        centre = {name: factor * float(middle(values[name])) for name in place if len(values[name])}
-        for thin, other in {(pair.thin.name, pair.wide.name) for pair in pairs}:
-            if thin in centre and other in centre:
-                ends = [place[thin], place[other]], [centre[thin], centre[other]]
-                ax.plot(*ends, color="0.75", lw=1.2, zorder=1, gid="pair")
-        top = max((factor * max(v) for v in values.values() if len(v)), default=1.0)
-        for name in centre:
-            color, marker = (WIDE, "s") if name in wide else (THIN, "o")
-            y = factor * np.asarray(values[name])
-            ax.plot([place[name]] * len(y), y, marker, ms=3.6, mfc="none", mec=color, alpha=0.7, ls="", zorder=2)
-            ax.plot(place[name], centre[name], marker, ms=7, mfc=color, mec="black", mew=0.5, zorder=3, gid=name)
-            below = name not in wide
-            ax.annotate(
-                name,
-                (place[name], min(y) if below else max(y)),
-                xytext=(0, -8 if below else 8),
-                textcoords="offset points",
-                ha="center",
-                va="top" if below else "bottom",
-                fontsize="small",
-                color=color,
-            )
-        ax.set(xscale="log", ylim=(0, 1.2 * top))
-        low, high = min(place.values()), max(place.values())
-        ax.set_xlim(low / 1.5, high * 1.5)
-        ticks = sorted({float(f"{v:.2g}") for v in place.values()})
-        ticks = [t for i, t in enumerate(ticks) if i == 0 or t > 1.15 * ticks[i - 1]]
-        unit, sign = (1e6, " M") if cost == "macs" else (1e3, " k")
-        ax.set_xticks(ticks, [f"{t / unit:.2g}{sign}" if t < 10 * unit else f"{t / unit:.0f}{sign}" for t in ticks])
-        ax.tick_params(axis="x", which="minor", bottom=False)
-        ax.xaxis.set_minor_formatter("")
+    both = list(dict.fromkeys((pair.thin.name, pair.wide.name) for pair in pairs))
+    counts = frame.set_index("network")
+    figure, axes = plt.subplots(1, 2, figsize=(max(8.6, 2.6 * len(both)), 3.7), layout="constrained")
+    columns = (errors, 100.0, np.mean), (seconds, 1000.0, np.median)
+    for ax, (values, factor, middle) in zip(axes, columns, strict=True):
+        places, labels = [], []
+        for slot, names in enumerate(both):
+            centres = []
+            kinds = ((names[0], THIN, "o", -0.22), (names[1], WIDE, "s", 0.22))
+            for name, color, marker, shift in kinds:
+                y, x = factor * np.asarray(values[name]), slot + shift
+                places.append(x)
+                labels.append(f"{name}\n{counts.loc[name, 'parameters'] / 1e3:,.0f} k")
+                if len(y):
+                    spread = x + 0.05 * (np.arange(len(y)) - (len(y) - 1) / 2) / max(len(y) - 1, 1)
+                    ax.plot(spread, y, marker, ms=4, mfc="none", mec=color, alpha=0.8, ls="", zorder=2)
+                    ax.plot(x, middle(y), marker, ms=8, mfc=color, mec="black", mew=0.5, zorder=3, gid=name)
+                    centres.append((x, float(middle(y))))
+            if len(centres) == 2:
+                ax.plot(*zip(*centres, strict=True), color="0.75", lw=1.2, zorder=1, gid="pair")
+        ax.set_xticks(places, labels, fontsize="small")
+        ax.set_xlim(-0.6, len(both) - 0.4)
+        ax.set_ylim(0, 1.15 * max((factor * max(v) for v in values.values() if len(v)), default=1.0))
+        for edge in range(1, len(both)):
+            ax.axvline(edge - 0.5, color="0.9", lw=0.6, zorder=0)
+        ax.tick_params(axis="x", length=0)
         ax.spines[["top", "right"]].set_visible(False)
-    axes[0].set(xlabel="parameters", ylabel="test images told wrong, %")
-    axes[1].set(xlabel="multiply-accumulates an image", ylabel="ms a training step, one network")
+    axes[0].set_ylabel("test images told wrong, %")
+    axes[1].set_ylabel("ms a training step, one network")
     return figure
 
 
