@@ -10,8 +10,8 @@ network of alpha 1 beside them; smaller images are the stored ones resized by a 
 are taken anew after training. The published tables stand beside the measured ones. Where trained networks
 (mobilenet_v1_*_quant.tflite, retrained_graph.pb) and labelled photographs are at hand, they are run on them.
 
-`default` takes three minutes on two cores. The exit status is 0 if what is counted holds, whatever the words of the
-measured claims, 1 if not, 2 if the run was refused.
+`default` takes minutes on two cores, most of them in compiling. The exit status is 0 if what is counted holds, whatever
+the words of the measured claims, 1 if not, 2 if the run was refused.
 """
 
 import dataclasses
@@ -59,7 +59,7 @@ PRESETS = {"smoke": SMOKE, "default": Settings(), "paper": PAPER}
 @dataclasses.dataclass(frozen=True)
 class Options:
     preset: Literal["smoke", "default", "paper"] = "default"
-    """smoke: seconds; default: three minutes on two cores; paper: all alphas at 224 to 128 pixels, for photographs
+    """smoke: seconds; default: minutes on two cores; paper: all alphas at 224 to 128 pixels, for photographs
     (--data) on a GPU."""
     out: pathlib.Path = pathlib.Path("runs/mobilenet_multiplier")
     """Output folder."""
