@@ -62,11 +62,11 @@ def starting_logits(family: Any, images: Any, rule: Any, seeds: int) -> np.ndarr
     size = images.shape[1:]
 
     @jax.jit
-    def square(key: Any) -> Any:
+    def square(key: Any, images: Any) -> Any:
         model, state = family.init(key, ex.Width(), size, initialisation=rule)
         return (family.apply(model, state, images)[0] ** 2).mean()
 
-    return np.array([square(jax.random.key(seed)) for seed in range(seeds)], np.float64)
+    return np.array([square(jax.random.key(seed), images) for seed in range(seeds)], np.float64)
 
 
 def gains(variants: Sequence[int], images: Mapping[str, Any], classes: int, seeds: int) -> Any:

@@ -70,7 +70,7 @@ class Settings:
 
 
 SMOKE = Settings(
-    variants=(0, 1), arms=("original", "he"), seeds=2, steps=20, batch_size=16, evaluations=2, starts=16, per_class=20
+    variants=(0, 1), arms=("original",), seeds=2, steps=20, batch_size=16, evaluations=2, starts=16, per_class=20
 )
 PAPER = Settings(
     mup_variants=tuple(range(9)), steps=100_000, batch_size=64, drops=None, evaluations=1000, starts=256, pixels=224

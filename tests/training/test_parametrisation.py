@@ -98,13 +98,14 @@ def test_the_output_at_the_start_falls_as_the_root_of_the_width():
 def test_standard_adam_moves_more_the_wider():
     """A step of Adam moves every weight alike, and a sum over m times as many inputs m times as far."""
     found = slopes("adam", False)
-    assert found[1:, -1].min() > 0.6
-    assert found[1:, 1].min() > 0.5
+    np.testing.assert_allclose(found[1, :2], [0.0, 1.0], atol=0.12)
+    assert found[1, -1] > 1.2
+    assert found[2:, 1].min() > 0.5
 
 
 def test_the_first_step_of_standard_sgd_has_the_exponents_of_theory():
     """At one learning rate: the first layer moves as width^(-1/2), inner ones as width^(1/2), the output as width."""
-    np.testing.assert_allclose(slopes("sgd", False)[1], [-0.5, 0.5, 0.5, 1.0], atol=0.12)
+    np.testing.assert_allclose(slopes("sgd", False)[1], [-0.5, 0.5, 0.5, 1.0], atol=0.2)
 
 
 def test_the_original_deviation_grows_with_the_width_at_the_start():
