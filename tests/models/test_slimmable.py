@@ -217,7 +217,7 @@ def test_sandwiches_that_are_refused():
 def test_the_engine_trains_every_width_at_once(sandwich):
     sets = [ex.data.fashion_mnist(split).first(20) for split in ("train", "test")]
     task = ex.training.ImageTask(sets[0], sets[1])
-    slim = Slimmable(ex.AllConv6(classes=10, channels=(16,), batch_norm=True), WIDTHS[::2], sandwich, True)
+    slim = Slimmable(ex.AllConv6(classes=10, channels=(8, 16), batch_norm=True), WIDTHS[::2], sandwich, True)
     recipe = ex.Recipe(150, 50, 1e-2, schedule="cosine", statistics="recomputed")
     result = ex.training.train_images(slim, WIDTHS[0], task, (0,), recipe)
     model, state = result.networks[0]
