@@ -58,7 +58,7 @@ def draw(table: Any, trained: Any, pair: Any) -> Any:
     Args:
         table: Counts with their exponents, one row a kind and growth rate.
         trained: One row a network and seed: kind, growth, depth, parameters, macs, error, label.
-        pair: The two labels of the pair that is joined by a line, or None.
+        pair: The labels of the thin and the wide network of the pair, joined by a line, or None.
     """
     import matplotlib.pyplot as plt
 
@@ -69,8 +69,8 @@ def draw(table: Any, trained: Any, pair: Any) -> Any:
             color, marker = COLORS[str(kind)], STYLES[str(kind)]
             dots = trained[trained["kind"] == kind]
             ax.plot(dots[cost], 100 * dots["error"], marker, ms=3.6, mfc="none", mec=color, alpha=0.6, ls="")
-            first = rows["depth"].iloc[0]
-            line = rows[(rows["depth"] == first) & ~rows["label"].isin(pair or ())]
+            first = rows["depth"].iloc[0]  # the thin network of the pair comes last
+            line = rows[rows["depth"] == first].sort_values("growth")
             ax.plot(line[cost], 100 * line["error"], color=color, lw=1.0, zorder=1)
             ax.plot(
                 line[cost],
@@ -84,21 +84,25 @@ def draw(table: Any, trained: Any, pair: Any) -> Any:
                 label=f"{kind}, depth {first}",
             )
             for row in line.itertuples():
-                text: dict[str, Any] = {"xytext": (0, -8), "textcoords": "offset points", "ha": "center", "va": "top"}
-                ax.annotate(
-                    f"k={row.growth}", (getattr(row, cost), 100 * row.error), fontsize="small", color=color, **text
-                )
+                up = kind == "BC"
+                text: dict[str, Any] = {"xytext": (6, 5) if up else (-6, -6), "textcoords": "offset points"}
+                text |= {"ha": "left" if up else "right", "va": "bottom" if up else "top"}
+                text |= {"fontsize": "small", "color": color}
+                ax.annotate(f"k={row.growth}", (getattr(row, cost), 100 * row.error), **text)
         if pair:
             ends = middle.set_index("label").loc[list(pair)]
             ax.plot(ends[cost], 100 * ends["error"], color="0.6", lw=1.2, zorder=1, gid="pair")
-            for label, marker in zip(pair, ("v", "^"), strict=True):
-                row = ends.loc[label]
-                name = f"BC, depth {row['depth']}, k={row['growth']}"
-                ax.plot(row[cost], 100 * row["error"], marker, ms=8, mfc="#e8a33d", mec="black", mew=0.5, label=name)
+            thin = ends.loc[pair[0]]
+            name = f"BC, depth {thin['depth']}, k={thin['growth']}"
+            ax.plot(thin[cost], 100 * thin["error"], "^", ms=8, mfc="#e8a33d", mec="black", mew=0.5, label=name)
         ax.set(xscale="log", ylabel="test images told wrong, %")
         low, high = 100 * trained["error"].min(), 100 * trained["error"].max()
         ax.set_ylim(max(0.0, low - 0.25 * (high - low)), high + 0.1 * (high - low))
-        ax.set_xlim(trained[cost].min() / 1.5, trained[cost].max() * 1.5)
+        left, right = trained[cost].min() / 1.6, trained[cost].max() * 1.6
+        ticks = [m * 10.0**e for e in range(2, 12) for m in (1, 3) if left < m * 10.0**e < right]
+        ax.set_xticks(ticks, [f"{t / 1e6:g} M" if t >= 1e6 else f"{t / 1e3:g} k" for t in ticks])
+        ax.xaxis.set_minor_formatter("")
+        ax.set_xlim(left, right)
     axes[0].set(xlabel="parameters")
     axes[1].set(xlabel="multiply-accumulates an image")
     axes[0].legend(frameon=False, fontsize="small")

@@ -142,12 +142,3 @@ def faster(wide: Sequence[float], thin: Sequence[float]) -> tuple[str, str]:
     if len(a) < 2 or len(b) < 2:
         return "undetermined", text
     return ("holds" if a.max() < b.min() else "does not hold" if a.min() > b.max() else "undetermined"), text
-
-
-def slopes(x: Sequence[float], y: Sequence[float]) -> list[float]:
-    """The exponents between neighbours: log(y ratio) / log(x ratio).
-
-    >>> slopes([1, 2, 4], [1, 4, 16])
-    [2.0, 2.0]
-    """
-    return [float(value) for value in np.diff(np.log(y)) / np.diff(np.log(x))]

@@ -34,7 +34,7 @@ class Settings:
 
     Args:
         depths: Of the basic and of the BC networks.
-        growths: Growth rates that are trained.
+        growths: Growth rates that are trained, besides that of the wide network of the pair.
         counted: Growth rates that are counted.
         thin: (depth, growth rate) of the thin and deep BC network.
         within: By which part the parameters of the pair may differ.
@@ -45,7 +45,7 @@ class Settings:
     """
 
     depths: tuple[int, int] = (10, 10)
-    growths: tuple[int, ...] = (4, 8, 16)
+    growths: tuple[int, ...] = (4, 8)
     counted: tuple[int, ...] = (4, 8, 12, 16, 24, 32, 48, 64, 128, 256)
     thin: tuple[int, int] = (22, 8)
     within: float = 0.1
