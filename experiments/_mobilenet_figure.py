@@ -72,7 +72,12 @@ def _published(ax: Any, table: Any, cost: str) -> None:
 
 
 def _labels(ax: Any, cost: str, error: str) -> None:
-    ax.set(xscale="log", xlabel="multiply-accumulates" if cost == "macs" else "parameters", ylabel=error)
+    name = "multiply-accumulates" if cost == "macs" else "parameters"
+    ax.set(xscale="log", xlabel=f"{name} (millions)", ylabel=error)
+    low, high = ax.get_xlim()
+    ticks = [m * 10.0**e for e in range(4, 12) for m in (1, 2, 5) if low <= m * 10.0**e <= high]
+    ax.set_xticks(ticks, [f"{tick / 1e6:g}" for tick in ticks])
+    ax.xaxis.minorticks_off()
 
 
 def _exponents(ax: Any, exponents: Any) -> None:
@@ -90,7 +95,7 @@ def _exponents(ax: Any, exponents: Any) -> None:
                 **filled,
             )
     ax.axhline(2, color="black", lw=0.8, ls=":")
-    ax.set(xlabel="alpha", ylabel="exponent of cost", ylim=(1.0, 2.08), xticks=(0.25, 0.5, 0.75))
+    ax.set(xlabel="alpha", ylabel="exponent of cost", ylim=(1.3, 2.04), xticks=(0.25, 0.5, 0.75))
     ax.set_title("counted", fontsize="medium", loc="left")
     ax.legend(frameon=False, fontsize="small", loc="lower right")
 
