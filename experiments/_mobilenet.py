@@ -147,15 +147,15 @@ def known(photographs: Sequence[pathlib.Path]) -> bool:
 def on_photographs(weights: Sequence[pathlib.Path], photographs: Sequence[pathlib.Path]) -> Any:
     """One row a file of trained weights: alpha, pixels, photographs told right at first and among five, intervals.
 
-    Images are resized to the network's size by the bilinear filter and read as x / 127.5 - 1; class c of the name is
-    output c + 1.
+    Images are resized to the network's size by the bilinear filter, out of all their pixels, and read as x / 127.5 - 1;
+    class c of the name is output c + 1.
     """
     import jax
     import pandas as pd
+    from PIL import Image
 
     import expressivity as ex
     from expressivity import sweeps
-    from expressivity.data.images import decode
     from expressivity.data.pipes import UNIT
     from expressivity.models.pretrained import mobilenet_slim_names
 
@@ -168,7 +168,9 @@ def on_photographs(weights: Sequence[pathlib.Path], photographs: Sequence[pathli
             model, state, _ = ex.models.load(family, arrays, ex.Width(alpha), names=mobilenet_slim_names)
         else:
             model, state, _ = ex.models.load_folded(family, arrays, ex.Width(alpha), pixels)
-        images = decode(photographs, pixels, pixels)
+        # not by `data.images.decode`: its JPEGs are read at a scale, which moves one of twenty answers at 128 pixels
+        pictures = [Image.open(path).convert("RGB") for path in photographs]
+        images = np.stack([np.asarray(one.resize((pixels, pixels), Image.Resampling.BILINEAR)) for one in pictures])
         logits = np.asarray(jax.jit(family.apply)(model, state, UNIT(images))[0])
         hits = np.argsort(-logits, axis=1)[:, :TOP] == labels[:, None] + 1
         right, among = int(hits[:, 0].sum()), int(hits.sum())
