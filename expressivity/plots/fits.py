@@ -18,7 +18,7 @@ def fit(
     """Draws a `sweeps.Fit`: error against width above, log(error / law) below, both with the band of the law.
 
     Grey dots are networks, black ones the statistic that was fitted. The band holds the law at each width alone. A
-    vertical stripe is the interval of a break or a threshold. A refused fit has dots, the reason, and no curve.
+    vertical stripe is the interval of a break or a threshold. A refused fit has dots, no curve, and the reason below.
 
     Args:
         fitted: The fit.
@@ -53,9 +53,10 @@ def fit(
     else:
         import textwrap
 
-        text = textwrap.fill(f"Fit refused. {fitted.reason}", 44)
-        above.text(0.03, 0.04, text, transform=above.transAxes, va="bottom", fontsize="small", color="#b2182b")
-        below.text(0.5, 0.5, "no residuals", transform=below.transAxes, ha="center", va="center", color="0.5")
+        text = textwrap.fill(f"Fit refused. {fitted.reason}", 46)
+        style: Any = {"transform": below.transAxes, "ha": "center", "va": "center", "fontsize": "x-small"}
+        below.text(0.5, 0.5, text, color="#b2182b", **style)
+        below.set_yticks([])
     _finish(above, below, fitted, ylabel)
     if legend:
         above.legend(frameon=False, fontsize="small", loc="upper right")
@@ -136,7 +137,7 @@ def _finish(above: "Axes", below: "Axes", fitted: Any, ylabel: str) -> None:
     if high < 12 * low:
         above.yaxis.set_major_formatter("{x:g}")
         above.yaxis.set_minor_formatter("{x:g}")
-    below.set(ylabel="log residual", xlabel="width")
+    below.set(ylabel="log residual" if fitted.accepted else "", xlabel="width")
     for ax in (above, below):
         ax.set_xscale("log")
         if len(fitted.widths) <= _MANY:

@@ -107,20 +107,24 @@ class Sample:
     def draw(self, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Deviations of the statistic (count, k) and pooled variances (count,) when seeds are drawn within widths.
 
-        Deviations are taken from the statistic of the seeds at hand, so that they can be put on any curve.
+        Deviations are taken from the statistic of the seeds at hand, so that they can be put on any curve, and
+        stretched by sqrt(m / (m - 1)), since m drawn seeds scatter less than m new ones.
         """
         deviations, squares = [], np.zeros(count)
         for y in self.logs:
             again = y[rng.integers(0, len(y), (count, len(y)))]
-            deviations.append(_statistic(again, self.statistic) - _statistic(y[None], self.statistic)[0])
-            squares += ((again - again.mean(1, keepdims=True)) ** 2).sum(1)
+            stretch = len(y) / (len(y) - 1)
+            gap = _statistic(again, self.statistic) - _statistic(y[None], self.statistic)[0]
+            deviations.append(stretch**0.5 * gap)
+            squares += stretch * ((again - again.mean(1, keepdims=True)) ** 2).sum(1)
         return np.stack(deviations, 1), np.maximum(squares / self.freedom, 1e-300)
 
-    def inflation(self, deviations: np.ndarray) -> float:
+    def inflation(self) -> float:
         """kappa: m times the variance of the statistic in units of the variance of one logarithm."""
         if self.statistic == "mean":
             return 1.0
-        one = sum(float(y.var()) for y in self.logs)
+        deviations, _ = self.draw(np.random.default_rng(0), 500)
+        one = sum(float(y.var(ddof=1)) for y in self.logs)
         return float((np.array(self.seeds) * (deviations**2).mean(0)).sum()) / one
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from expressivity.sweeps.fit_compare import Comparison as Comparison
 from expressivity.sweeps.fit_compare import compare as compare
 from expressivity.sweeps.fit_compare import criteria, explains_less
-from expressivity.sweeps.fit_intervals import cut, interval
+from expressivity.sweeps.fit_intervals import draw, interval, variances
 from expressivity.sweeps.fit_record import Fit, curves
 from expressivity.sweeps.fit_sample import Sample, from_table
 from expressivity.sweeps.laws import NEEDS_BREAK, Law, find
@@ -26,9 +26,9 @@ def fit_table(
     hidden_layers: int | None = None,
     family: str | None = None,
     offset: bool = True,
-    statistic: str = "median",
+    statistic: str = "mean",
     confidence: float = 0.95,
-    resamples: int = 999,
+    resamples: int = 499,
     seed: int = 0,
 ) -> Fit:
     """`fit_errors` on the rows of a sweep's table; see `SweepResult.fit`.
@@ -50,9 +50,9 @@ def fit_errors(
     law: str = "power",
     *,
     offset: bool = True,
-    statistic: str = "median",
+    statistic: str = "mean",
     confidence: float = 0.95,
-    resamples: int = 999,
+    resamples: int = 499,
     seed: int = 0,
 ) -> Fit:
     r"""Least squares of $\log E(w)$ to the logarithms of the errors, since their scatter is multiplicative.
@@ -93,20 +93,15 @@ def _fit(sample: Sample, name: str, offset: bool, confidence: float, resamples: 
         raise ValueError(f"The confidence lies in [0.5, 1), not {confidence}.")
     if isinstance(resamples, bool) or not hasattr(resamples, "__index__") or resamples < 100:
         raise ValueError(f"A quantile of resamples needs at least 100 of them, a whole number; got {resamples!r}.")
-    empty = _empty(sample, law, confidence, resamples)
-    count, size = len(sample.widths), len(law.parameters)
-    if count < size + 1:
-        reason = f"The law has {size} parameters and needs {size + 1} widths; there are {count}."
-        return dataclasses.replace(empty, reason=reason)
-    fit = _least_squares(empty, law)
+    fit = least_squares(sample, law, confidence, resamples)
+    if fit.reason:
+        return fit
     rng = np.random.default_rng(seed)
-    reason = _no_fall(fit)
-    if reason:
-        return dataclasses.replace(fit, reason=reason)
     fit = _with_intervals(fit, law, rng)
     reason = _unsupported(fit, law, rng)
     if reason:
         return dataclasses.replace(fit, reason=reason)
+    size = len(law.parameters)
     found = [float(law.outward(j, fit.coordinates[j], sample.widths)) for j in range(size)]
     return dataclasses.replace(fit, parameters=dict(zip(law.parameters, found, strict=True)), accepted=True)
 
@@ -141,24 +136,26 @@ def _empty(sample: Sample, law: Law, confidence: float, resamples: int) -> Fit:
     )
 
 
-def _least_squares(fit: Fit, law: Law) -> Fit:
-    """The fit, its criteria, and where the variance of a width's statistic comes from."""
+def least_squares(sample: Sample, law: Law, confidence: float, resamples: int) -> Fit:
+    """The fit without intervals: its criteria, where the variance of a width's statistic comes from, or a refusal."""
     from scipy import stats
 
-    sample, size = fit.sample, len(law.parameters)
+    fit, count, size = _empty(sample, law, confidence, resamples), len(sample.widths), len(law.parameters)
+    if count < size + 1:
+        reason = f"The law has {size} parameters and needs {size + 1} widths; there are {count}."
+        return dataclasses.replace(fit, reason=reason)
     theta, squares = law.fit(sample.widths, sample.values[None], sample.weights)
     theta, least = theta[0], float(squares[0])
     about, left = max(least, 1e-24), len(sample.widths) - size
     residuals = sample.values - curves(law, sample.widths, sample.widths, theta[None])[0]
     variance, freedom, scatter, misfit, within = about / left, left, "widths", float("nan"), None
     if fit.scatter == "seeds":
-        deviations, _ = sample.draw(np.random.default_rng(0), 500)
-        within = sample.variance() * sample.inflation(deviations)
+        within = sample.variance() * sample.inflation()
         misfit = float(stats.f.sf(about / left / within, left, sample.freedom))
         if misfit >= MISFIT:
             variance, freedom, scatter = within, sample.freedom, "seeds"
     aicc, bic = criteria(least, size, sample, within)
-    return dataclasses.replace(
+    fit = dataclasses.replace(
         fit,
         residuals=residuals,
         sum_of_squares=least,
@@ -170,40 +167,15 @@ def _least_squares(fit: Fit, law: Law) -> Fit:
         variance=variance,
         freedom=freedom,
     )
+    return dataclasses.replace(fit, reason=_no_fall(fit))
 
 
 def _with_intervals(fit: Fit, law: Law, rng: np.random.Generator) -> Fit:
-    from scipy import stats
-
-    sample, weights = fit.sample, fit.sample.weights
-    values = sample.values[None]
+    sample, draws = fit.sample, draw(fit, rng)
     center = curves(law, sample.widths, sample.widths, fit.coordinates[None])
-    drawn, scales = _draw(fit, rng)
-    again, least = law.fit(sample.widths, center + drawn, weights)
-    if scales is None:
-        scales = np.maximum(least, 1e-300) / fit.freedom
-    theory = float(stats.f.ppf(fit.confidence, 1, fit.freedom))
-    intervals = {}
-    for number, name in enumerate(law.parameters):
-        truth = float(fit.coordinates[number])
-        drops = cut(law, sample.widths, center + drawn, weights, number, truth, scales, least)
-        level = float(np.quantile(drops, fit.confidence, method="weibull"))
-        # Never shorter than normal theory, except for the median, of which it says nothing
-        if fit.scatter == "widths" or sample.statistic == "mean" or law.scales[number] == "gap":
-            level = max(level, theory)
-        limit = fit.sum_of_squares + level * fit.variance
-        intervals[name] = interval(law, sample.widths, values, weights, number, fit.coordinates, limit)
-    return dataclasses.replace(fit, intervals=intervals, again=again, scales=scales)
-
-
-def _draw(fit: Fit, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
-    """Deviations of the statistic, and the variance that each resample would have stated; None: from its own fit."""
-    sample = fit.sample
-    if fit.scatter == "seeds":
-        drawn, squares = sample.draw(rng, fit.resamples)
-        return drawn, squares * fit.variance / sample.variance()
-    spread = np.sqrt(fit.variance / sample.weights)
-    return rng.standard_normal((fit.resamples, len(spread))) * spread, None
+    again, least = law.fit(sample.widths, center + draws[0], sample.weights)
+    intervals = {name: interval(law, fit, number, draws) for number, name in enumerate(law.parameters)}
+    return dataclasses.replace(fit, intervals=intervals, again=again, scales=variances([fit], [draws], least))
 
 
 def _no_fall(fit: Fit) -> str:

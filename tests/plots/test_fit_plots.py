@@ -50,7 +50,7 @@ def test_a_refused_fit_has_its_reason_and_no_curve():
     fit = fitted("threshold", lambda w: 1 / w)
     above, below = ex.plots.fit(fit)
     assert not [artist for artist in above.lines if artist.get_gid() == "law"]
-    assert any("Fit refused" in text.get_text() for text in above.texts)
+    assert any("Fit refused" in text.get_text() for text in below.texts)
     assert line(above, "statistic").get_ydata() == pytest.approx(fit.errors)
     assert not below.lines
 
