@@ -34,7 +34,7 @@ def main(
     except (ValueError, TypeError, OSError) as error:
         print(str(error), file=sys.stderr)
     except RuntimeError as error:
-        if type(error).__name__ != "FolderInUse":
+        if type(error).__name__ not in ("FolderInUse", "CellsFailed"):
             raise
         print(str(error), file=sys.stderr)
     return REFUSED

@@ -1,6 +1,7 @@
 """`python -m expressivity`: the environment, the experiments, and a check of every theorem at a small size.
 
-Ends with status 1 if a theorem fails. `--json` prints the rows as JSON, and nothing else.
+Ends with status 1 if a theorem fails. `--json` prints the rows as JSON, and nothing else. `runs DIR` says how far a run
+is, `runs DIR --verify` and `runs DIR --repair` look after its files, `runs DIR DIR2 --into DIR3` merges.
 """
 
 import argparse
@@ -45,11 +46,43 @@ def experiments() -> list[tuple[str, str]]:
     return found
 
 
+def runs(arguments: Sequence[str]) -> int:
+    """`runs DIR`: how far a run is; 0, or 1 with `--verify` where a file is damaged, or 2 where it is refused."""
+    from expressivity.sweeps import inspection, store
+
+    parser = argparse.ArgumentParser(prog="python -m expressivity runs", description="Looks after the folder of a run.")
+    parser.add_argument("folders", nargs="+", metavar="DIR", help="the folder of a run; several with --into")
+    parser.add_argument("--verify", action="store_true", help="end with status 1 where a file is damaged")
+    parser.add_argument("--repair", action="store_true", help="set damaged files aside (nothing is deleted)")
+    parser.add_argument("--into", metavar="DIR", help="copy the finished cells of all folders into this one")
+    options = parser.parse_args(arguments)
+    try:
+        if options.into is not None:
+            new = inspection.merge_folders(options.folders, options.into)
+            print(f"{options.into}: {new} cells are new.")
+            return 0
+        damaged = 0
+        for folder in options.folders:
+            if options.repair:
+                for cell in inspection.repair(folder):
+                    print(f"set aside: {cell.name}, which {cell.reason}")
+            state = inspection.inspect(folder)
+            print(inspection.text(state))
+            damaged += len(state.damaged)
+        return 1 if options.verify and damaged else 0
+    except (ValueError, OSError, store.FolderInUse) as error:
+        print(str(error), file=sys.stderr)
+        return 2
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the checks and prints the table; 0 if all of them hold, 1 if not."""
+    """Runs the checks and prints the table; 0 if all of them hold, 1 if not. With `runs` first, see `runs`."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["runs"]:
+        return runs(given[1:])
     parser = argparse.ArgumentParser(prog="python -m expressivity", description=(__doc__ or "").split("\n\n")[1])
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(given)
     if options.json:
         found = list(checks.rows())
         records = [{**dataclasses.asdict(row), "holds": row.holds} for row in found]

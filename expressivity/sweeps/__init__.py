@@ -2,8 +2,12 @@
 
 from expressivity.sweeps.fits import Fit as Fit
 from expressivity.sweeps.images import binomial_interval as binomial_interval
+from expressivity.sweeps.inspection import inspect as inspect
+from expressivity.sweeps.inspection import merge_folders as merge_folders
+from expressivity.sweeps.inspection import repair as repair
 from expressivity.sweeps.result import SweepResult as SweepResult
 from expressivity.sweeps.result import merge as merge
+from expressivity.sweeps.run import CellsFailed as CellsFailed
 from expressivity.sweeps.run import collect as collect
 from expressivity.sweeps.run import run as run
 from expressivity.sweeps.run import write_tables as write_tables

@@ -27,7 +27,11 @@ def train_cell(cell: Cell, progress: Callable[[int, int, np.ndarray], None], sto
         nonlocal last
         if time.monotonic() - last >= KEEP_SECONDS:
             now = snapshot()
-            store.write_partial(label, key, Record({"key": key, "step": now.step, "curve": now.curve}, now.arrays))
+            store.write_partial(
+                label,
+                key,
+                Record({"key": key, "step": now.step, "steps": cell.recipe.steps, "curve": now.curve}, now.arrays),
+            )
             last = time.monotonic()
 
     partial = store.read_partial(label, key)

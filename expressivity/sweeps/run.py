@@ -1,31 +1,53 @@
 """Running a sweep: train what is missing, keep what is finished, and read the table off the finished cells."""
 
+import concurrent.futures
+import pickle
 import sys
 from typing import Any
 
 import numpy as np
 
 from expressivity.sweeps import functions, images
+from expressivity.sweeps.calibration import choose
+from expressivity.sweeps.inspection import plan
 from expressivity.sweeps.result import COLUMNS, CURVE_COLUMNS, NetworkKey, SweepResult
-from expressivity.sweeps.store import Store, write_atomically
-from expressivity.sweeps.sweep import Sweep
+from expressivity.sweeps.store import Record, Store, write_atomically
+from expressivity.sweeps.sweep import Cell, Sweep
 from expressivity.training import ImageTask
 
 
-def run(sweep: Sweep, workdir: Any, *, order: int | None = None) -> SweepResult:
+class CellsFailed(RuntimeError):
+    """Some cells could not be trained, for instance for want of memory; the others are finished and kept.
+
+    `failures` says why, by cell; `result` holds what is there.
+    """
+
+    def __init__(self, failures: dict[str, str], result: SweepResult) -> None:
+        self.failures, self.result = failures, result
+        first = next(iter(failures.items()))
+        super().__init__(
+            f"{len(failures)} cells failed, the first is {first[0]} ({first[1]}); the others are finished. Run it "
+            "again in the same folder to try only these, with fewer seeds or a smaller batch if memory was short."
+        )
+
+
+def run(sweep: Sweep, workdir: Any, *, order: int | None = None, executor: Any = None) -> SweepResult:
     """Trains the cells of `sweep` that are not finished in `workdir`, and returns what all of them hold.
 
     Every cell is one file, committed by rename, so a run may be killed at any moment and started again: finished cells
     are read, never trained twice, and the table comes out the same byte for byte. `table.csv` holds it,
-    `timings.csv` the seconds.
+    `timings.csv` the seconds. A cell that fails does not stop the others.
 
     Args:
         sweep: What to train.
-        workdir: A folder, made if it is not there. One process at a time works in it.
+        workdir: A folder, made if it is not there. One process at a time leads a run in it.
         order: Points an axis of the quadrature rule that measures the errors; by default about 100,000 points in all.
+        executor: Any `concurrent.futures.Executor`, or one that is made like it (Dask's `client.get_executor()`); each
+            cell that is missing is one task. Workers write finished cells into `workdir`, which all of them must see.
 
     Raises:
         FolderInUse: If another process is working in the folder.
+        CellsFailed: If cells failed; after all others are finished and the tables are written.
         ValueError: If the folder cannot be written to.
 
     >>> import expressivity as ex, tempfile
@@ -36,7 +58,11 @@ def run(sweep: Sweep, workdir: Any, *, order: int | None = None) -> SweepResult:
     [[2, 0], [2, 1], [3, 0], [3, 1]]
     """
     with Store(workdir) as store:
-        result = collect(sweep, store, order=order)
+        try:
+            result = collect(sweep, store, order=order, executor=executor)
+        except CellsFailed as failed:
+            write_tables(store, failed.result)
+            raise
         write_tables(store, result)
     return result
 
@@ -50,39 +76,46 @@ def write_tables(store: Store, result: SweepResult) -> None:
         write_atomically(store.folder / name, frame.to_csv(index=False, lineterminator="\n").encode())
 
 
-def collect(sweep: Sweep, store: Store, *, order: int | None = None, title: str = "") -> SweepResult:
+def collect(
+    sweep: Sweep, store: Store, *, order: int | None = None, title: str = "", executor: Any = None
+) -> SweepResult:
     """`run` in a folder that is open already, without writing tables."""
     import pandas as pd
     from tqdm import tqdm
 
+    sweep = choose(sweep, store)
+    cells = sweep.cells(order)
+    plan(store, [(cell.label, cell.key, cell.steps) for cell in cells])
     rows: list[dict[str, Any]] = []
     timings: list[dict[str, Any]] = []
     curves: list[dict[str, Any]] = []
     networks: dict[NetworkKey, Any] = {}
-    cells = sweep.cells(order)
+    failures: dict[str, str] = {}
     best = float("inf")
     quiet = not sys.stderr.isatty()
     with tqdm(total=sum(c.steps for c in cells), unit="step", unit_scale=True, desc=title, disable=quiet) as bar:
+        tasks = {} if executor is None else _submitted(cells, store, executor)
         for cell in cells:
             key = cell.key
-            record = store.read(cell.label, key)
-            fresh = record is None
-            if record is None:
-                ticks = _Ticks(bar, cell.label, cell.steps)
-                if isinstance(cell.task, ImageTask):
-                    record = images.train_cell(cell, ticks, store)
+            name = f"{cell.label}-{key}"
+            fresh = key in tasks
+            try:
+                if fresh:
+                    tasks[key].result()
+                record = store.read(cell.label, key)
+                if record is None:
+                    record, fresh = _trained(cell, store, _Ticks(bar, cell.label, cell.steps)), True
                 else:
-                    record = functions.train_cell(cell, ticks)
-                store.write(cell.label, key, record)
-                store.drop_partial(cell.label, key)
-            else:
-                bar.update(cell.steps)
+                    bar.update(cell.steps)
+            except (MemoryError, _runtime_error(), *_lost_workers()) as error:
+                failures[name] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason'}"
+                continue
             rows += record.facts["rows"]
             curves += record.facts.get("curve", [])
             kind = images if isinstance(cell.task, ImageTask) else functions
             networks |= kind.networks(cell, record)
             seconds = {k: record.facts[k] for k in ("compile_seconds", "run_seconds", "measure_seconds")}
-            timings.append({"cell": f"{cell.label}-{key}", "trained_now": fresh, **seconds})
+            timings.append({"cell": name, "trained_now": fresh, **seconds})
             best = min(
                 [best, *(row["error"] for row in rows if row["norm"] in ("L2", "top-1") and row["status"] == "ok")]
             )
@@ -90,7 +123,61 @@ def collect(sweep: Sweep, store: Store, *, order: int | None = None, title: str 
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     for column in ("base", "hidden_layers", "parameters"):
         table[column] = table[column].astype("Int64")
-    return SweepResult(table, networks, pd.DataFrame(timings), pd.DataFrame(curves, columns=list(CURVE_COLUMNS)))
+    result = SweepResult(table, networks, pd.DataFrame(timings), pd.DataFrame(curves, columns=list(CURVE_COLUMNS)))
+    if failures:
+        raise CellsFailed(failures, result)
+    return result
+
+
+def _trained(cell: Cell, store: Store, progress: functions.Progress) -> Record:
+    """Trains a cell and commits it."""
+    key = cell.key
+    if isinstance(cell.task, ImageTask):
+        record = images.train_cell(cell, progress, store)
+    else:
+        record = functions.train_cell(cell, progress)
+    store.write(cell.label, key, record)
+    store.drop_partial(cell.label, key)
+    return record
+
+
+def work(cell: Cell, folder: str) -> str:
+    """What a worker does: trains a cell into a folder that its leader holds open, and returns the cell's key."""
+    _trained(cell, Store(folder), lambda step, steps, losses: None)
+    return cell.key
+
+
+def _submitted(cells: list[Cell], store: Store, executor: Any) -> dict[str, Any]:
+    """A future by key for every cell that is not finished.
+
+    Raises:
+        TypeError: If the executor has no `submit`, or sends cells by pickle to other processes and one cannot be sent.
+    """
+    if not callable(getattr(executor, "submit", None)):
+        raise TypeError(f"An executor has a method submit, as concurrent.futures.Executor has; got {executor!r}.")
+    missing = [cell for cell in cells if store.read(cell.label, cell.key) is None]
+    if isinstance(executor, concurrent.futures.ProcessPoolExecutor):
+        for cell in missing[:1]:
+            try:
+                pickle.dumps(cell)
+            except (AttributeError, TypeError, pickle.PicklingError) as error:
+                raise TypeError(
+                    f"The task {cell.task.name!r} cannot be sent to another process ({error}); use threads, or an "
+                    "executor that sends functions by value, such as Dask's."
+                ) from None
+    return {cell.key: executor.submit(work, cell, str(store.folder)) for cell in missing}
+
+
+def _runtime_error() -> type[Exception]:
+    import jax
+
+    return jax.errors.JaxRuntimeError
+
+
+def _lost_workers() -> tuple[type[Exception], ...]:
+    from concurrent.futures.process import BrokenProcessPool
+
+    return (BrokenProcessPool,)
 
 
 class _Ticks:
@@ -106,8 +193,3 @@ class _Ticks:
         finite = losses[np.isfinite(losses)]
         if len(finite):
             self.bar.set_postfix_str(f"{self.label}, least training loss {finite.min():.3g}")
-
-
-def family_label(family: Any) -> str:
-    """The family as the table names it: its depth has a column of its own."""
-    return type(family).__name__ if hasattr(family, "hidden_layers") else repr(family)

@@ -165,10 +165,10 @@ class Store:
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, OSError) as error:
-            self._set_aside(path, str(error))
+            self.set_aside(path, str(error))
             return None
         if record.facts.get("key", key) != key:
-            self._set_aside(path, "belongs to other settings than its name says")
+            self.set_aside(path, "belongs to other settings than its name says")
             return None
         return record
 
@@ -189,7 +189,7 @@ class Store:
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, OSError) as error:
-            self._set_aside(path, str(error))
+            self.set_aside(path, str(error))
             return None
 
     def write_partial(self, label: str, key: str, record: Record) -> None:
@@ -205,7 +205,8 @@ class Store:
         with contextlib.suppress(OSError):  # not there, or others are at work
             path.parent.rmdir()
 
-    def _set_aside(self, path: pathlib.Path, reason: str) -> None:
+    def set_aside(self, path: pathlib.Path, reason: str) -> None:
+        """Moves a file that cannot be used to `set_aside/`, and says so in the log."""
         folder = self.folder / "set_aside"
         folder.mkdir(exist_ok=True)
         number = 1

@@ -1,0 +1,256 @@
+"""Looking at the folder of a run: what is finished, at work, missing or damaged, without taking its lock."""
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from expressivity.sweeps.store import Store, decode, write_atomically
+
+PLAN = "plan.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class CellState:
+    """One cell of a run.
+
+    Args:
+        name: Label and key, as its file is named.
+        state: "finished", "partial" (there is a state to go on from), "missing" or "damaged".
+        steps: Optimiser steps of all its networks; 0 where the plan does not say.
+        done: How many of them are taken.
+        reason: Why it is damaged.
+    """
+
+    name: str
+    state: str
+    steps: int
+    done: int
+    reason: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class RunState:
+    """The folder of a run.
+
+    Args:
+        folder: Where.
+        cells: Planned cells in their order, then further files in `cells/`.
+        process: Id of the process that works in the folder now, or None.
+        set_aside: Files in `set_aside/`.
+        seconds_a_step: Of the finished cells, compilation included; None without one.
+    """
+
+    folder: pathlib.Path
+    cells: tuple[CellState, ...]
+    process: str | None
+    set_aside: int
+    seconds_a_step: float | None
+
+    @property
+    def damaged(self) -> tuple[CellState, ...]:
+        """The cells that cannot be believed."""
+        return tuple(cell for cell in self.cells if cell.state == "damaged")
+
+    @property
+    def seconds_to_go(self) -> float | None:
+        """The steps that are left at the pace of the finished cells; None without a finished cell."""
+        left = sum(cell.steps - cell.done for cell in self.cells if cell.state != "finished")
+        return None if self.seconds_a_step is None else left * self.seconds_a_step
+
+
+def plan(store: Store, cells: Sequence[tuple[str, str, int]]) -> None:
+    """Writes what is planned (label, key, steps) beside what earlier sweeps in this folder planned."""
+    path = store.folder / PLAN
+    known = _plan(store.folder)
+    wanted = known | {f"{label}-{key}": steps for label, key, steps in cells}
+    if wanted != known or not path.is_file():
+        write_atomically(path, (json.dumps(wanted, indent=1) + "\n").encode())
+
+
+def inspect(folder: Any) -> RunState:
+    """The state of the run in `folder`; every cell is read, and nothing is changed.
+
+    Raises:
+        ValueError: If it is not the folder of a run.
+
+    >>> import expressivity as ex, tempfile
+    >>> sweep = ex.Sweep(ex.MLP(2), ["n", "n+1"], ex.targets.norm_squared(ex.Ball(2)), 2, ex.Recipe(5, 16, 0.01))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = ex.run(sweep, folder, order=16)
+    ...     [cell.state for cell in inspect(folder).cells]
+    ['finished', 'finished']
+    """
+    folder = pathlib.Path(folder)
+    if not (folder / "cells").is_dir():
+        raise ValueError(f"{str(folder)!r} is not the folder of a run: it has no folder 'cells'.")
+    planned = _plan(folder)
+    files = {path.stem: path for path in sorted((folder / "cells").glob("*.cell"))}
+    partial = {path.stem: path for path in sorted((folder / "partial").glob("*.cell"))}
+    cells, seconds, steps_done = [], 0.0, 0
+    for name in [*planned, *(name for name in files if name not in planned)]:
+        steps = planned.get(name, 0)
+        if name in files:
+            facts, reason = _facts(files[name], name)
+            if reason == _GONE:
+                cells.append(CellState(name, "missing", steps, 0))
+                continue
+            if reason:
+                cells.append(CellState(name, "damaged", steps, 0, reason))
+                continue
+            cells.append(CellState(name, "finished", steps, steps))
+            if steps:
+                steps_done += steps
+                seconds += sum(facts.get(part, 0.0) for part in ("compile_seconds", "run_seconds", "measure_seconds"))
+        elif name in partial:
+            facts, reason = _facts(partial[name], name)
+            if reason == _GONE:
+                cells.append(CellState(name, "missing", steps, 0))
+                continue
+            share = 0.0 if reason else facts.get("step", 0) / max(facts.get("steps", 0), 1)
+            state = "damaged" if reason else "partial"
+            cells.append(CellState(name, state, steps, round(min(share, 1.0) * steps), reason))
+        else:
+            cells.append(CellState(name, "missing", steps, 0))
+    seen = {cell.name for cell in cells if cell.state in ("partial", "damaged")}
+    for name, path in partial.items():
+        if name not in seen and (reason := _facts(path, name)[1]):
+            cells.append(CellState(name, "damaged", 0, 0, f"has a state that {reason}"))
+    if (folder / PLAN).is_file() and _plan(folder) is _NO_PLAN:
+        cells.append(CellState(PLAN, "damaged", 0, 0, "is no list of cells and their steps"))
+    aside = len(list((folder / "set_aside").glob("*"))) if (folder / "set_aside").is_dir() else 0
+    return RunState(folder, tuple(cells), _holder(folder), aside, seconds / steps_done if steps_done else None)
+
+
+def repair(folder: Any) -> tuple[CellState, ...]:
+    """Moves every damaged cell to `set_aside/`, deleting nothing; returns what was moved.
+
+    Raises:
+        FolderInUse: If a process is working in the folder.
+        ValueError: If it is not the folder of a run.
+    """
+    found = inspect(folder).damaged
+    with Store(folder) as store:
+        for cell in found:
+            for path in (store.cells / f"{cell.name}.cell", store.folder / "partial" / f"{cell.name}.cell"):
+                if path.is_file() and _facts(path, cell.name)[1]:
+                    store.set_aside(path, cell.reason)
+            if cell.name == PLAN:
+                store.set_aside(store.folder / PLAN, cell.reason)
+    return found
+
+
+def merge_folders(sources: Sequence[Any], into: Any) -> int:
+    """Copies the finished cells of several folders of one sweep into a third; returns how many were new there.
+
+    Cells are addressed by their settings, so a cell that several folders hold is the same work; it is kept once. Run
+    the sweep in the new folder to train what is missing and to write the tables.
+
+    Raises:
+        ValueError: If a source is not the folder of a run or holds a damaged cell, or two cells of one address say
+            different things.
+        FolderInUse: If a process is working in the new folder.
+    """
+    new = 0
+    states = [inspect(source) for source in sources]
+    for state in states:
+        if state.damaged:
+            raise ValueError(
+                f"The cell {state.damaged[0].name} in {str(state.folder)!r} {state.damaged[0].reason}; repair that "
+                "folder first."
+            )
+    with Store(into) as store:
+        for state in states:
+            for cell in (cell for cell in state.cells if cell.state == "finished"):
+                content = (state.folder / "cells" / f"{cell.name}.cell").read_bytes()
+                place = store.cells / f"{cell.name}.cell"
+                if not place.is_file():
+                    write_atomically(place, content)
+                    new += 1
+                elif reason := _facts(place, cell.name)[1]:
+                    raise ValueError(
+                        f"The cell {cell.name} in {str(store.folder)!r} {reason}; repair that folder first."
+                    )
+                elif _rows(place.read_bytes()) != _rows(content):
+                    raise ValueError(
+                        f"The cell {cell.name} in {str(state.folder)!r} says something else than the one in "
+                        f"{str(store.folder)!r}; they were made on different machines or versions. Keep one of them."
+                    )
+        everything: dict[str, int] = {}
+        for state in states:
+            everything |= _plan(state.folder)
+        write_atomically(store.folder / PLAN, (json.dumps(_plan(store.folder) | everything, indent=1) + "\n").encode())
+    return new
+
+
+def text(state: RunState) -> str:
+    """The state of a run in words, one line a cell that is not finished."""
+    counts = {word: sum(cell.state == word for cell in state.cells) for word in _WORDS}
+    lines = [
+        f"{state.folder}: "
+        + ", ".join(f"{count} {word}" for word, count in counts.items() if count or word == "finished")
+    ]
+    lines.append(f"at work: process {state.process}" if state.process else "at work: nobody")
+    if state.set_aside:
+        lines.append(f"set aside: {state.set_aside} files")
+    if state.seconds_to_go is not None and any(cell.state != "finished" for cell in state.cells):
+        lines.append(f"to go: about {state.seconds_to_go:.0f} s at the pace of the finished cells")
+    for cell in state.cells:
+        if cell.state != "finished":
+            share = f", {cell.done} of {cell.steps} steps" if cell.state == "partial" else ""
+            lines.append(f"  {cell.state}: {cell.name}{share}{' ' + cell.reason if cell.reason else ''}")
+    return "\n".join(lines)
+
+
+_GONE = "is not there any more"
+_NO_PLAN: dict[str, int] = {}
+_WORDS = ("finished", "partial", "missing", "damaged")
+
+
+def _plan(folder: pathlib.Path) -> dict[str, int]:
+    try:
+        known = json.loads((folder / PLAN).read_text())
+    except (OSError, ValueError):
+        return _NO_PLAN
+    good = isinstance(known, dict) and all(isinstance(steps, int) for steps in known.values())
+    return known if good else _NO_PLAN
+
+
+def _facts(path: pathlib.Path, name: str) -> tuple[dict[str, Any], str]:
+    """The facts of a cell file, and what is wrong with it."""
+    try:
+        facts = decode(path.read_bytes()).facts
+    except FileNotFoundError:  # its process was faster
+        return {}, _GONE
+    except (ValueError, KeyError, OSError) as error:
+        return {}, str(error)
+    key = facts.get("key")
+    if not isinstance(key, str) or not name.endswith(f"-{key}"):
+        return {}, "belongs to other settings than its name says"
+    return facts, ""
+
+
+def _rows(content: bytes) -> Any:
+    return json.dumps(decode(content).facts.get("rows"), sort_keys=True)
+
+
+def _holder(folder: pathlib.Path) -> str | None:
+    """The process that holds the lock of a folder, if one does; read off the kernel's list where there is one."""
+    path = folder / ".lock"
+    try:
+        held = f":{path.stat().st_ino} "
+        with open(path) as lock, contextlib.suppress(OSError):
+            kernel = pathlib.Path("/proc/locks")
+            if kernel.is_file():
+                found = any(held in line and "FLOCK" in line for line in kernel.read_text().splitlines())
+                return (lock.read().strip() or "unknown") if found else None
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return lock.read().strip() or "unknown"
+    except OSError:
+        pass
+    return None
