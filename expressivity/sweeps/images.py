@@ -90,6 +90,9 @@ def _rows(cell: Cell, result: ImageTrainingResult) -> Iterator[dict[str, Any]]:
     ((units, rule),) = cell.rules.items()
     inner = getattr(cell.family, "family", cell.family)
     count = sum(spec.parameters for spec in inner.layers(cell.width, cell.task.input_size))
+    if inner is not cell.family:  # batch norms of further widths
+        specs = inner.layers(cell.width)
+        count += cell.family.parameters - sum(spec.parameters for spec in specs)
     for seed in cell.seeds:
         row = {
             "family": family_label(cell.family),
