@@ -6,9 +6,10 @@ error of the simulation. On trained networks each of the four laws (power, expon
 either fitted, with an interval for every parameter, or refused with the reason.
 
 Method. MLPs with one hidden layer are trained on |x|^2 on the disc at many widths from many seeds; their L2 errors are
-measured by quadrature. Laws are fitted by least squares in the logarithm of the error; intervals come from drawing
-seeds again within widths. What is fitted is the mean of the logarithms. Two laws are compared by AICc and by what each of them would have produced; the answer may be
-"undetermined", and which law is preferred is a finding, not part of the claim.
+measured by quadrature. Laws are fitted by least squares in the logarithm of the error, to the mean of the logarithms
+over seeds; intervals come from drawing seeds again within widths. Two laws are compared by AICc and by what each of
+them would have produced; the answer may be "undetermined", and which law is preferred is a finding, not part of the
+claim.
 
 `default` takes under three minutes on two cores. The exit status is 0 if the claim held, 1 if not, 2 if the run was
 refused.
