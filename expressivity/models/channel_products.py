@@ -1,0 +1,313 @@
+"""The costly operations of the layout (channels, height, width, batch), each with its own backward pass.
+
+Automatic differentiation would give the same numbers, but not the same speed on CPUs: it adds padded slices up one
+after the other, reads strided gradients pixel by pixel, and keeps more of the forward pass than is needed. Here every
+gradient of a dense kernel is one matrix product, sums over pixels leave the batch to the end, and the gradient of an
+input is read from slices in which the batch stays whole.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from expressivity.models.walk import Padding, pads
+
+# Entries of a kernel up to which its transpose is best left to the product (measured on two cores).
+_SMALL = 32768
+
+
+class Window(NamedTuple):
+    """A square window that moves over an image: which pixels each of its places sees."""
+
+    kernel: int
+    stride: int
+    sizes: tuple[int, int]
+    """Height and width of the image."""
+    before: tuple[int, int]
+    """Zeros above and to the left."""
+    out: tuple[int, int]
+    """Height and width of the result."""
+
+    @classmethod
+    def over(cls, x: Any, kernel: int, stride: int, padding: Padding) -> "Window":
+        """The window on images `x` (channels, height, width, batch)."""
+        sizes = x.shape[1:3]
+        around = [pads(size, kernel, stride, padding) for size in sizes]
+        out = [
+            (size + before + after - kernel) // stride + 1 for size, (before, after) in zip(sizes, around, strict=True)
+        ]
+        return cls(kernel, stride, tuple(sizes), (around[0][0], around[1][0]), (out[0], out[1]))
+
+    @property
+    def whole(self) -> bool:
+        """Whether the only place sees the image as it is."""
+        return self.kernel == self.stride == 1 and self.before == (0, 0) and self.out == self.sizes
+
+    def places(self) -> Iterator[tuple[int, int]]:
+        """The places of the window, row by row."""
+        return ((i, j) for i in range(self.kernel) for j in range(self.kernel))
+
+    def shifts(self, axis: int) -> range:
+        """All d for which an output q + d reads an input stride q + a along the axis, whatever the phase a."""
+        low = -((self.kernel - 1 - self.before[axis]) // self.stride)
+        return range(low, (self.stride - 1 + self.before[axis]) // self.stride + 1)
+
+    def place(self, axis: int, phase: int, shift: int) -> int:
+        """The place at which output q + shift sees input stride q + phase; outside of 0 .. kernel - 1 it does not."""
+        return phase + self.before[axis] - self.stride * shift
+
+
+def phases(window: Window, x: Any, fill: float = 0.0) -> Any:
+    """The padded image as (channels, rows, stride, columns, stride, batch); pixels that no place sees are cut off."""
+    reach = [size + (window.kernel - 1) // window.stride for size in window.out]
+    ends = [
+        extent * window.stride - size - before
+        for extent, size, before in zip(reach, window.sizes, window.before, strict=True)
+    ]
+    steps = [(before, end, 0) for before, end in zip(window.before, ends, strict=True)]
+    padded = lax.pad(x, jnp.asarray(fill, x.dtype), [(0, 0, 0), *steps, (0, 0, 0)])
+    if window.kernel > 1:
+        padded = lax.optimization_barrier(padded)  # or the padding is computed again in every tap
+    return padded.reshape(x.shape[0], reach[0], window.stride, reach[1], window.stride, x.shape[3])
+
+
+def taps(window: Window, split: Any) -> list[Any]:
+    """For each place of the window, row by row, what it sees at every output pixel; `split` is that of `phases`."""
+    (height, width), s = window.out, window.stride
+    return [
+        split[:, i // s : i // s + height, i % s, j // s : j // s + width, j % s]  #
+        for i, j in window.places()
+    ]
+
+
+def _shifted(window: Window, dy: Any) -> Callable[[int, int], Any]:
+    """(d, e) -> the output pixels (q + d, r + e) that belong to input pixels stride (q, r) + phase, 0 where none is."""
+    steps, lows, lengths = [], [], []
+    for axis in range(2):
+        shifts, length = window.shifts(axis), -(-window.sizes[axis] // window.stride)
+        steps.append((-shifts[0], length + shifts[-1] - window.out[axis], 0))
+        lows.append(shifts[0])
+        lengths.append(length)
+    padded = lax.pad(dy, jnp.zeros((), dy.dtype), [(0, 0, 0), *steps, (0, 0, 0)])
+    if window.kernel > 1:
+        padded = lax.optimization_barrier(padded)
+    (top, left), (height, width) = lows, lengths
+    return lambda d, e: padded[:, d - top : d - top + height, e - left : e - left + width]
+
+
+def _joined(window: Window, split: Any) -> Any:
+    """(channels, rows, stride, columns, stride, batch) as the image (channels, height, width, batch)."""
+    channels, rows, s, columns, _, batch = split.shape
+    image = split.reshape(channels, rows * s, columns * s, batch)
+    height, width = window.sizes
+    return image if image.shape[1:3] == window.sizes else image[:, :height, :width]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def dense(window: Window, x: Any, kernel: Any) -> Any:
+    """The convolution of `x` (inputs, height, width, batch) with `kernel` (places x inputs, outputs)."""
+    return _dense_forward(window, x, kernel)[0]
+
+
+def _dense_forward(window: Window, x: Any, kernel: Any) -> tuple[Any, Any]:
+    columns = x if window.whole else _columns(window, taps(window, phases(window, x)))
+    columns = columns.reshape(columns.shape[0], -1)
+    y = _transposed_product(kernel, columns).reshape(kernel.shape[1], *window.out, x.shape[3])
+    return y, (columns, kernel)
+
+
+def _dense_backward(window: Window, saved: Any, dy: Any) -> tuple[Any, Any]:
+    columns, kernel = saved
+    flat = dy.reshape(dy.shape[0], -1)
+    back = (kernel @ flat).reshape(-1, *dy.shape[1:])
+    return (back if window.whole else _added_back(window, back)), _outer(columns, flat)
+
+
+dense.defvjp(_dense_forward, _dense_backward)
+
+
+def _columns(window: Window, seen: Sequence[Any]) -> Any:
+    """The taps one after the other along the channels; joined in two stages, since long lists are copied serially."""
+    k = window.kernel
+    rows = [jnp.concatenate(seen[i * k : (i + 1) * k]) for i in range(k)]
+    return jnp.concatenate([lax.optimization_barrier(row) for row in rows])
+
+
+def _transposed_product(kernel: Any, columns: Any) -> Any:
+    """kernel.T @ columns; the transpose of a large kernel is copied once before."""
+    if kernel.size > _SMALL:
+        return lax.optimization_barrier(kernel.T) @ columns
+    return lax.dot_general(kernel, columns, (((0,), (0,)), ((), ())))
+
+
+def _outer(columns: Any, flat: Any) -> Any:
+    """columns @ flat.T, with the longer factor on the left."""
+    if columns.shape[0] < flat.shape[0]:
+        return (flat @ columns.T).T
+    return columns @ flat.T
+
+
+def _added_back(window: Window, back: Any) -> Any:
+    """The gradient of the image from that of the taps, `back` (places x channels, height, width, batch)."""
+    s, k = window.stride, window.kernel
+    shifted = [_shifted_part(window, part) for part in jnp.split(back, k * k)]
+    zero = functools.partial(jnp.zeros, dtype=back.dtype)
+    rows = []
+    for a in range(s):
+        row = []
+        for b in range(s):
+            terms = [
+                shifted[i * k + j](d, e)
+                for d in window.shifts(0)
+                for e in window.shifts(1)
+                if 0 <= (i := window.place(0, a, d)) < k and 0 <= (j := window.place(1, b, e)) < k
+            ]
+            shape = (back.shape[0] // k**2, *(-(-size // s) for size in window.sizes), back.shape[3])
+            row.append(functools.reduce(jnp.add, terms) if terms else zero(shape))
+        rows.append(jnp.stack(row, 3) if s > 1 else row[0])
+    if s == 1:
+        return rows[0]
+    return _joined(window, jnp.stack(rows, 2))
+
+
+def _shifted_part(window: Window, part: Any) -> Callable[[int, int], Any]:
+    """As `_shifted`, each shift padded by itself inside of the sum that reads it."""
+    length = [-(-size // window.stride) for size in window.sizes]
+
+    def shift(d: int, e: int) -> Any:
+        steps = [(-by, extent + by - out, 0) for by, extent, out in zip((d, e), length, window.out, strict=True)]
+        return lax.pad(part, jnp.zeros((), part.dtype), [(0, 0, 0), *steps, (0, 0, 0)])
+
+    return shift
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def depthwise(window: Window, x: Any, kernel: Any) -> Any:
+    """Each channel of `x` convolved with its own column of `kernel` (places, channels)."""
+    return _depthwise_forward(window, x, kernel)[0]
+
+
+def _depthwise_forward(window: Window, x: Any, kernel: Any) -> tuple[Any, Any]:
+    split = phases(window, x)
+    terms = [channelwise(row, tap) * tap for row, tap in zip(kernel, taps(window, split), strict=True)]
+    return functools.reduce(jnp.add, terms), (split, kernel)
+
+
+def _depthwise_backward(window: Window, saved: Any, dy: Any) -> tuple[Any, Any]:
+    split, kernel = saved
+    gradient = jnp.stack([total(jnp.multiply, tap, dy) for tap in taps(window, split)])
+    # every pixel of the input is a sum over shifts of dy, with the kernel's entry of its phase or 0
+    s, k = window.stride, window.kernel
+    shifted, square, terms = _shifted(window, dy), kernel.reshape(k, k, -1), []
+    padded = jnp.pad(square, ((s, s), (s, s), (0, 0)))
+    for d in window.shifts(0):
+        for e in window.shifts(1):
+            i, j = s + window.place(0, 0, d), s + window.place(1, 0, e)
+            weights = padded[i : i + s, j : j + s].transpose(2, 0, 1)[:, None, :, None, :, None]
+            terms.append(weights * shifted(d, e)[:, :, None, :, None])
+    return _joined(window, functools.reduce(jnp.add, terms)), gradient.astype(kernel.dtype)
+
+
+depthwise.defvjp(_depthwise_forward, _depthwise_backward)
+
+
+@jax.custom_vjp
+def add_bias(y: Any, bias: Any) -> Any:
+    """y + bias, channel by channel."""
+    return y + channelwise(bias, y)
+
+
+def _add_bias_forward(y: Any, bias: Any) -> tuple[Any, Any]:
+    return add_bias(y, bias), bias
+
+
+def _add_bias_backward(bias: Any, dy: Any) -> tuple[Any, Any]:
+    wide = _wide(dy)
+    flat = wide.reshape(wide.shape[0], -1)
+    return dy, (flat @ jnp.ones(flat.shape[1], flat.dtype)).astype(bias.dtype)
+
+
+add_bias.defvjp(_add_bias_forward, _add_bias_backward)
+
+# name -> (the function, where its slope is 1 and not 0); the empty name is no activation
+RECTIFIERS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "": (lambda z: z, lambda z: jnp.ones_like(z, bool)),
+    "relu": (jax.nn.relu, lambda z: z > 0),
+    "relu6": (jax.nn.relu6, lambda z: (z > 0) & (z < 6)),
+}
+
+
+def moments(x: Any) -> tuple[Any, Any]:
+    """Mean and variance of every channel, in float32 at least: a mean over 100,000 numbers is lost in bfloat16."""
+    count = x.size // x.shape[0]
+    mean = total(lambda part: part, x) / count
+    return mean, total(lambda part: jnp.square(part - channelwise(mean, part)), x) / count
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def normalised(rectifier: str, x: Any, scale: Any, shift: Any, mean: Any, root: Any) -> Any:
+    """The rectifier of scale (x - mean) root + shift, where mean and 1 / root² - epsilon are the moments of `x`.
+
+    The gradient with respect to `x` takes into account that the moments depend on it; none is given to `mean` and
+    `root` themselves.
+    """
+    return RECTIFIERS[rectifier][0](_affine(x, scale * root, shift - mean * scale * root))
+
+
+def _affine(x: Any, gain: Any, offset: Any) -> Any:
+    return x * channelwise(gain, x) + channelwise(offset, x)
+
+
+def _normalised_forward(
+    rectifier: str, x: Any, scale: Any, shift: Any, mean: Any, root: Any
+) -> tuple[Any, tuple[Any, ...]]:
+    return normalised(rectifier, x, scale, shift, mean, root), (x, scale, shift, mean, root)
+
+
+def _normalised_backward(rectifier: str, saved: tuple[Any, ...], dy: Any) -> tuple[Any, ...]:
+    x, scale, shift, mean, root = saved
+    gain = scale * root
+    offset = shift - mean * gain
+    slope = RECTIFIERS[rectifier][1]
+
+    def passed(x: Any, dy: Any) -> Any:
+        if not rectifier:
+            return dy
+        # the sign is that of the forward pass, taken in the same precision
+        return jnp.where(slope(_affine(x.astype(saved[0].dtype), gain, offset)), dy, jnp.zeros_like(dy))
+
+    def unit(x: Any) -> Any:
+        return (x - channelwise(mean, x)) * channelwise(root, x)
+
+    first = total(passed, x, dy)
+    second = total(lambda x, dy: passed(x, dy) * unit(x), x, dy)
+    count = x.size // x.shape[0]
+    wide = _wide(x)
+    inner = passed(wide, _wide(dy)) - channelwise(first / count, wide) - unit(wide) * channelwise(second / count, wide)
+    dx = (channelwise(gain, wide) * inner).astype(x.dtype)
+    zero = jnp.zeros_like(mean)
+    return dx, second.astype(scale.dtype), first.astype(shift.dtype), zero, zero
+
+
+normalised.defvjp(_normalised_forward, _normalised_backward)
+
+
+def total(term: Callable[..., Any], *arrays: Any) -> Any:
+    """The sum of term(*arrays) over all but the channels, in float32 at least.
+
+    In two stages: pixels first, where the batch is a long inner axis, then the batch.
+    """
+    return term(*map(_wide, arrays)).sum((1, 2)).sum(-1)
+
+
+def _wide(x: Any) -> Any:
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def channelwise(values: Any, like: Any) -> Any:
+    """One value a channel, in the precision of `like` and ready to be added to it."""
+    return values.astype(like.dtype).reshape(values.shape + (1,) * (like.ndim - 1))

@@ -1,0 +1,137 @@
+"""The hand-written backward passes against automatic differentiation of the plain formulas."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax import lax
+
+from expressivity.models import channel_products as products
+from expressivity.models.channel_products import Window
+from expressivity.models.walk import pads
+
+# (kernel, stride, padding, height, width, batch): every kernel, stride and rule, odd sizes, batches of one
+GRID = [
+    (1, 1, "symmetric", 5, 4, 3),
+    (1, 2, 0, 5, 4, 1),
+    (1, 4, "same_tf", 9, 6, 2),
+    (3, 1, "symmetric", 6, 5, 2),
+    (3, 1, 0, 6, 5, 1),
+    (3, 1, 3, 4, 5, 2),
+    (3, 2, "symmetric", 7, 8, 2),
+    (3, 2, "same_tf", 8, 7, 2),
+    (3, 2, "pad01", 8, 9, 1),
+    (3, 4, "symmetric", 11, 9, 2),
+    (5, 1, "same_tf", 6, 5, 2),
+    (5, 4, 1, 13, 10, 2),
+    (7, 2, "symmetric", 13, 12, 1),
+    (11, 4, 2, 19, 17, 2),
+]
+TOLERANCES = {"float64": 1e-12, "float32": 2e-5, "bfloat16": 5e-2}
+
+
+def plain(x, kernel, stride, around, groups):
+    """The convolution of JAX, on (channels, height, width, batch) and HWIO."""
+    numbers = ("CHWN", "HWIO", "CHWN")
+    return lax.conv_general_dilated(
+        x, kernel, (stride, stride), around, dimension_numbers=numbers, feature_group_count=groups
+    )
+
+
+def compare(ours, theirs, tolerance):
+    """Each array within the tolerance, relative to its largest entry."""
+    for one, two in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        one, two = np.asarray(one, np.float64), np.asarray(two, np.float64)
+        np.testing.assert_allclose(one, two, rtol=0, atol=tolerance * max(abs(two).max(), 1e-30))
+
+
+def check(case, deep, dtype):
+    """Value and gradients of one convolution, in `dtype`, against JAX in float64."""
+    kernel, stride, padding, height, width, batch = case
+    rng = np.random.default_rng(kernel + stride)
+    inputs, outputs = (4, 4) if deep else (3, 5)
+    with jax.enable_x64(True):
+        x = jnp.asarray(rng.normal(size=(inputs, height, width, batch))).astype(dtype)
+        k = jnp.asarray(rng.normal(size=(kernel, kernel, 1 if deep else inputs, outputs))).astype(dtype)
+        window = Window.over(x, kernel, stride, padding)
+        ct = jnp.asarray(rng.normal(size=(outputs, *window.out, batch))).astype(dtype)
+        around = [pads(size, kernel, stride, padding) for size in (height, width)]
+        own = products.depthwise if deep else products.dense
+        y, back = jax.vjp(lambda x, k: own(window, x, k.reshape(-1, outputs)), x, k)
+        other = functools.partial(plain, stride=stride, around=around, groups=inputs if deep else 1)
+        wide = [array.astype(jnp.float64) for array in (x, k, ct)]
+        y_plain, back_plain = jax.vjp(other, *wide[:2])
+        compare((y, back(ct)), (y_plain, back_plain(wide[2])), TOLERANCES[dtype])
+
+
+@pytest.mark.parametrize("case", GRID)
+@pytest.mark.parametrize("deep", [False, True])
+def test_convolutions_have_the_gradients_of_the_plain_ones(case, deep):
+    check(case, deep, "float64")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("deep", [False, True])
+def test_convolutions_in_low_precision(dtype, deep):
+    check((3, 2, "symmetric", 7, 8, 2), deep, dtype)
+
+
+@settings(max_examples=6)
+@given(st.integers(1, 5), st.integers(1, 4), st.integers(0, 3), st.integers(5, 9), st.integers(5, 9), st.integers(1, 2))
+def test_the_gradient_of_the_input_is_the_adjoint(kernel, stride, padding, height, width, batch):
+    # <A x, y> = <x, A' y> for the linear map A of a fixed kernel: no other formula is needed
+    rng = np.random.default_rng(0)
+    with jax.enable_x64(True):
+        x = jnp.asarray(rng.normal(size=(2, height, width, batch)))
+        window = Window.over(x, kernel, stride, padding)
+        for own, rows in ((products.dense, 2), (products.depthwise, 1)):
+            k = jnp.asarray(rng.normal(size=(kernel**2 * rows, 2)))
+            y, back = jax.vjp(lambda x, own=own, k=k: own(window, x, k), x)
+            ct = jnp.asarray(rng.normal(size=y.shape))
+            left, right = float((y * ct).sum()), float((x * back(ct)[0]).sum())
+            assert abs(left - right) <= 1e-11 * float(jnp.linalg.norm(y) * jnp.linalg.norm(ct) + 1)
+
+
+@pytest.mark.parametrize("rectifier", ["", "relu", "relu6"])
+@pytest.mark.parametrize(("dtype", "shape"), [("float64", (3, 5, 7, 1)), ("float32", (3, 4, 8, 2))])
+def test_batch_norm_and_rectifier_have_the_gradients_of_the_plain_ones(rectifier, dtype, shape):
+    rng = np.random.default_rng(1)
+    with jax.enable_x64(True):
+        x = jnp.asarray(3 + rng.normal(size=shape), dtype)
+        scale, shift = jnp.asarray(rng.normal(size=(2, 3)) * 4, dtype)
+        ct = jnp.asarray(rng.normal(size=shape), dtype)
+
+        def own(x, scale, shift):
+            mean, variance = products.moments(lax.stop_gradient(x))
+            return products.normalised(rectifier, x, scale, shift, mean, lax.rsqrt(variance + 1e-3))
+
+        def formula(x, scale, shift):
+            mean, variance = x.mean((1, 2, 3), keepdims=True), x.var((1, 2, 3), keepdims=True)
+            z = (x - mean) / jnp.sqrt(variance + 1e-3) * scale[:, None, None, None] + shift[:, None, None, None]
+            return {"": z, "relu": jnp.maximum(z, 0), "relu6": jnp.clip(z, 0, 6)}[rectifier]
+
+        y, back = jax.vjp(own, x, scale, shift)
+        y_plain, back_plain = jax.vjp(formula, *(a.astype(jnp.float64) for a in (x, scale, shift)))
+        compare((y, back(ct)), (y_plain, back_plain(ct.astype(jnp.float64))), TOLERANCES[dtype])
+
+
+def test_a_bias_gets_the_sum_of_its_channel():
+    dy = jnp.arange(24.0).reshape(2, 3, 2, 2)
+    _, back = jax.vjp(products.add_bias, jnp.zeros_like(dy), jnp.zeros(2))
+    assert back(dy)[1].tolist() == [66.0, 210.0]
+
+
+def test_no_gradient_of_the_images_is_computed():
+    # forward, gradient of the kernel: two products; the third, for the images, is not read and must be gone
+    x, kernel = jnp.ones((3, 8, 8, 2)), jnp.ones((27, 5))
+    window = Window.over(x, 3, 2, "symmetric")
+    both = [
+        jax.jit(jax.grad(lambda k, x: (products.dense(window, x, k) ** 2).sum(), which)).lower(kernel, x).compile()
+        for which in (0, (0, 1))
+    ]
+    flops = [sum(line.count(" dot(") for line in program.as_text().split("\n")) for program in both]
+    assert flops == [2, 3]
