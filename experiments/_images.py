@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from expressivity.data import ImageSet, cifar, fashion_mnist, from_folder, from_
 from expressivity.sweeps.result import SweepResult
 from expressivity.training import ImageTask
 
-Settings = TypeVar("Settings")
 HOLDS, FALSE, UNDETERMINED = "holds", "does not hold", "undetermined"
 DATA = (
     "nothing (the extract of Fashion-MNIST in the package), fashion-full or fashion-full:FOLDER, ghim:FOLDER, "
@@ -143,30 +142,14 @@ def _files(kind: str, rest: str, size: int) -> tuple[ImageSet, ImageSet]:
     return train.load(size), test.load(size)
 
 
-def chosen(presets: Mapping[str, Settings], options: Any) -> Settings:
-    """The settings of the preset with the seeds of the command line.
-
-    Raises:
-        ValueError: If the number of seeds is below 1.
-    """
-    settings: Any = presets[options.preset]
-    if options.seeds is not None:
-        if options.seeds < 1:
-            raise ValueError(f"--seeds is at least 1; got {options.seeds}.")
-        settings = dataclasses.replace(settings, seeds=options.seeds)
-    return settings
-
-
-def experiment(
-    options: Any, settings: Any, *, title: str, claim: str, work: Callable[[sweeps.Store, Any], Outcome]
-) -> int:
+def experiment(options: Any, settings: Any, *, title: str, claim: str, work: Callable[[sweeps.Store], Outcome]) -> int:
     """Runs `work` in the folder of the options, writes everything, prints the claims, and returns the exit status."""
     begun = time.perf_counter()
     _run.start_jax(options.platform)
     with sweeps.Store(options.out) as store:
         facts = {"preset": options.preset, "data": getattr(options, "data", None)}
         _run.write_json(store.folder / "config.json", facts | _run.settings(settings))
-        found = work(store, settings)
+        found = work(store)
         sweeps.write_tables(store, found.result)
         for name, frame in found.frames.items():
             _run.write_frame(store.folder / f"{name}.csv", frame)

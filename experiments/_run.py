@@ -7,10 +7,11 @@ import pathlib
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 Options = TypeVar("Options")
+Settings = TypeVar("Settings")
 HELD, FAILED, REFUSED = 0, 1, 2
 
 
@@ -38,6 +39,29 @@ def main(
             raise
         print(str(error), file=sys.stderr)
     return REFUSED
+
+
+def claim(doc: str | None) -> str:
+    """The claim that the docstring of an experiment states, its second paragraph, in one line.
+
+    >>> claim("What is asked?\\n\\nClaim. It\\nholds.\\n\\nMethod. By counting.")
+    'It holds.'
+    """
+    return " ".join((doc or "").split("\n\n")[1].removeprefix("Claim. ").split())
+
+
+def chosen(presets: Mapping[str, Settings], options: Any, field: str = "seeds") -> Settings:
+    """The settings of a preset, with the number of seeds of the command line in `field` where they have one.
+
+    Raises:
+        ValueError: If the number of seeds is below 1.
+    """
+    settings: Any = presets[options.preset]
+    if options.seeds is None:
+        return settings
+    if options.seeds < 1:
+        raise ValueError(f"--seeds is at least 1; got {options.seeds}.")
+    return dataclasses.replace(settings, **{field: options.seeds}) if hasattr(settings, field) else settings
 
 
 def start_jax(where: str | None) -> None:

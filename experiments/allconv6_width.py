@@ -105,7 +105,7 @@ def chosen(options: Options) -> Settings:
     Raises:
         ValueError: If a number is out of range, or the original settings are asked for without image files.
     """
-    settings = _images.chosen(PRESETS, options)
+    settings = _run.chosen(PRESETS, options)
     changes = {k: getattr(options, k) for k in ("pixels", "arms", "steps") if getattr(options, k) is not None}
     settings = dataclasses.replace(settings, **changes)
     if settings.steps < 1:
@@ -186,11 +186,13 @@ def recipe(settings: Settings, arm: Arm, classes: int) -> Any:
 def experiment(options: Options) -> int:
     """Runs, writes everything into the output folder, prints the claims, and returns the exit status."""
     settings = chosen(options)
-
-    def work(store: Any, settings: Settings) -> _images.Outcome:
-        return outcome(store, settings, tasks(options.data, settings))
-
-    return _images.experiment(options, settings, title="Nine widths of allconv6", claim=_claim(), work=work)
+    return _images.experiment(
+        options,
+        settings,
+        title="Nine widths of allconv6",
+        claim=_run.claim(__doc__),
+        work=lambda store: outcome(store, settings, tasks(options.data, settings)),
+    )
 
 
 def outcome(store: Any, settings: Settings, sets: dict[str, Any]) -> _images.Outcome:
@@ -306,10 +308,6 @@ def _gains(settings: Settings, sets: dict[str, Any], classes: int) -> tuple[Any,
 
 def _from_files(data: str | None) -> bool:
     return (data or "").partition(":")[0] in ("ghim", "list", "folder")
-
-
-def _claim() -> str:
-    return " ".join((__doc__ or "").split("\n\n")[1].split())
 
 
 if __name__ == "__main__":

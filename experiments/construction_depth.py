@@ -301,9 +301,7 @@ def _legend(figure: Any, columns: int) -> None:
 def experiment(options: Options) -> int:
     """Builds, measures, draws, and returns the exit status."""
     begun = time.perf_counter()
-    settings = PRESETS[options.preset]
-    if options.seeds is not None and options.seeds < 1:
-        raise ValueError(f"--seeds is at least 1; got {options.seeds}.")
+    settings = _run.chosen(PRESETS, options)
     _run.start_jax(options.platform)
     import pandas as pd
 
@@ -325,7 +323,7 @@ def experiment(options: Options) -> int:
                     }
                     rows += cells.rows("construction", address, lambda a=address: measure(**a))
         table = pd.DataFrame(rows)
-        claim = " ".join((__doc__ or "").split("\n\n")[1].removeprefix("Claim. ").split())
+        claim = _run.claim(__doc__)
         return _depth.finish(
             cells,
             options,

@@ -201,13 +201,16 @@ def experiment(options: Options) -> int:
     """Runs, writes everything into the output folder, prints the claims, and returns the exit status."""
     from experiments import _images, _wide
 
-    settings = _images.chosen(PRESETS, options)
+    settings = _run.chosen(PRESETS, options)
     task = _images.task(options.data)
     if settings.halve:
         task = _wide.halved_task(task)
-    claim = " ".join((__doc__ or "").split("\n\n")[1].removeprefix("Claim. ").split())
     return _images.experiment(
-        options, settings, title="Growth as width", claim=claim, work=lambda store, chosen: work(store, chosen, task)
+        options,
+        settings,
+        title="Growth as width",
+        claim=_run.claim(__doc__),
+        work=lambda store: work(store, settings, task),
     )
 
 

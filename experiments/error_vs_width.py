@@ -173,11 +173,7 @@ def experiment(options: Options) -> int:
     _run.start_jax(options.platform)
     from experiments import _probe
 
-    return _probe.experiment(settings, options, title="Error against width", claim=_claim())
-
-
-def _claim() -> str:
-    return " ".join((__doc__ or "").split("\n\n")[1].removeprefix("Claim. ").split())
+    return _probe.experiment(settings, options, title="Error against width", claim=_run.claim(__doc__))
 
 
 if __name__ == "__main__":

@@ -126,15 +126,14 @@ def experiment(options: Options) -> int:
     """Runs, writes everything into the output folder, prints the claims, and returns the exit status."""
     from experiments import _images
 
-    settings = _images.chosen(PRESETS, options)
+    settings = _run.chosen(PRESETS, options)
     task = _images.task(options.data, options.size)
-    claim = " ".join((__doc__ or "").split("\n\n")[1].removeprefix("Claim. ").split())
     return _images.experiment(
         options,
         settings,
         title="The width of the first layer",
-        claim=claim,
-        work=lambda store, chosen: work(store, chosen, task),
+        claim=_run.claim(__doc__),
+        work=lambda store: work(store, settings, task),
     )
 
 

@@ -199,11 +199,7 @@ def draw_figure(table: Any, paper: Any) -> Any:
 def experiment(options: Options) -> int:
     """Runs, writes everything into the output folder, prints the verdict, and returns the exit status."""
     begun = time.perf_counter()
-    settings = PRESETS[options.preset]
-    if options.seeds is not None:
-        settings = dataclasses.replace(settings, seeds=options.seeds)
-    if settings.seeds < 1:
-        raise ValueError(f"--seeds is at least 1; got {settings.seeds}.")
+    settings = _run.chosen(PRESETS, options)
     _run.start_jax(options.platform)
     import pandas as pd
 
@@ -225,7 +221,7 @@ def experiment(options: Options) -> int:
         table, found = pd.DataFrame(rows), pd.DataFrame(trained)
         paper = pd.DataFrame([{"d": d, "log2_width": daniely2017.paper_bound(d)} for d in settings.paper])
         print(table.to_string(index=False))
-        claim = " ".join((__doc__ or "").split("\n\n")[1].removeprefix("Claim. ").split())
+        claim = _run.claim(__doc__)
         return _depth.finish(
             cells,
             options,

@@ -343,11 +343,7 @@ def landscape(dims: tuple[int, ...]) -> Any:
 def experiment(options: Options) -> int:
     """Builds, measures, certifies, draws, and returns the exit status."""
     begun = time.perf_counter()
-    settings = PRESETS[options.preset]
-    if options.seeds is not None:
-        if options.seeds < 1:
-            raise ValueError(f"--seeds is at least 1; got {options.seeds}.")
-        settings = dataclasses.replace(settings, walks=options.seeds)
+    settings = _run.chosen(PRESETS, options, "walks")
     _run.start_jax(options.platform)
     import pandas as pd
 
@@ -372,7 +368,7 @@ def experiment(options: Options) -> int:
                 walks += cells.rows("walk", address, lambda n=n, m=levels: walk_rows(n, settings.walks, m))
         table, walked = pd.DataFrame(rows), pd.DataFrame(walks)
         known = landscape(settings.dims)
-        claim = " ".join((__doc__ or "").split("\n\n")[1].removeprefix("Claim. ").split())
+        claim = _run.claim(__doc__)
         return _depth.finish(
             cells,
             options,

@@ -166,15 +166,14 @@ def experiment(options: Options) -> int:
     """Runs, writes everything into the output folder, prints the claims, and returns the exit status."""
     from experiments import _images
 
-    settings = _images.chosen(PRESETS, options)
+    settings = _run.chosen(PRESETS, options)
     images = tasks(options.data, settings.pixels)
-    claim = " ".join((__doc__ or "").split("\n\n")[1].removeprefix("Claim. ").split())
     return _images.experiment(
         options,
         settings,
         title="MobileNet's two multipliers",
-        claim=claim,
-        work=lambda store, chosen: work(store, chosen, images, options),
+        claim=_run.claim(__doc__),
+        work=lambda store: work(store, settings, images, options),
     )
 
 

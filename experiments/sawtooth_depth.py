@@ -225,11 +225,7 @@ def draw_figure(teeth: Any, parabolas: Any, trained: Any) -> Any:
 def experiment(options: Options) -> int:
     """Runs, writes everything into the output folder, prints the verdict, and returns the exit status."""
     begun = time.perf_counter()
-    settings = PRESETS[options.preset]
-    if options.seeds is not None:
-        settings = dataclasses.replace(settings, seeds=options.seeds)
-    if settings.seeds < 1:
-        raise ValueError(f"--seeds is at least 1; got {settings.seeds}.")
+    settings = _run.chosen(PRESETS, options)
     _run.start_jax(options.platform)
     import pandas as pd
 
@@ -249,7 +245,7 @@ def experiment(options: Options) -> int:
             address = {"width": width, **{k: getattr(settings, k) for k in shared}}
             trained += cells.rows("student", address, lambda w=width: students(w, settings))
         first, second, third = (pd.DataFrame(rows) for rows in (teeth, parabolas, trained))
-        claim = " ".join((__doc__ or "").split("\n\n")[1].removeprefix("Claim. ").split())
+        claim = _run.claim(__doc__)
         return _depth.finish(
             cells,
             options,

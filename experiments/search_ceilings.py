@@ -141,11 +141,7 @@ def draw_figure(table: Any) -> Any:
 def experiment(options: Options) -> int:
     """The whole run; returns the exit status."""
     begun = time.perf_counter()
-    settings = PRESETS[options.preset]
-    if options.seeds is not None:
-        settings = dataclasses.replace(settings, seeds=options.seeds)
-    if settings.seeds < 1:
-        raise ValueError(f"--seeds is at least 1; got {settings.seeds}.")
+    settings = _run.chosen(PRESETS, options)
     _run.start_jax(options.platform)
     import pandas as pd
 
@@ -161,7 +157,7 @@ def experiment(options: Options) -> int:
                 address = {"family": family, "seed": seed, **rest}
                 rows += cells.rows("attack", address, lambda f=family, s=seed: attack(f, s, settings))
         table = pd.DataFrame(rows)
-        claim = " ".join((__doc__ or "").split("\n\n")[1].removeprefix("Claim. ").split())
+        claim = _run.claim(__doc__)
         return _depth.finish(
             cells,
             options,

@@ -283,11 +283,7 @@ def experiment(options: Options) -> int:
     import pandas as pd
 
     begun = time.perf_counter()
-    settings = PRESETS[options.preset]
-    if options.seeds is not None:
-        settings = dataclasses.replace(settings, seeds=options.seeds)
-    if settings.seeds < 1:
-        raise ValueError(f"--seeds is at least 1; got {settings.seeds}.")
+    settings = _run.chosen(PRESETS, options)
     _run.start_jax(options.platform)
     from experiments import _cases, _depth
     from expressivity import sweeps
@@ -305,7 +301,7 @@ def experiment(options: Options) -> int:
                     address = {"target": name, "n": n, "widths": widths, "norm": norm, **shared}
                     rows += cells.rows("search", address, lambda t=target, w=widths, m=norm: search(t, w, m, settings))
         table = pd.DataFrame(rows, columns=list(COLUMNS))
-        claim = " ".join((__doc__ or "").split("\n\n")[1].removeprefix("Claim. ").split())
+        claim = _run.claim(__doc__)
         return _depth.finish(
             cells,
             options,

@@ -310,11 +310,7 @@ def check(table: Any) -> list[tuple[str, bool]]:
 def experiment(options: Options) -> int:
     """Compiles, trains, measures, draws, and returns the exit status."""
     begun = time.perf_counter()
-    settings = PRESETS[options.preset]
-    if options.seeds is not None:
-        settings = dataclasses.replace(settings, seeds=options.seeds)
-    if settings.seeds < 1:
-        raise ValueError(f"--seeds is at least 1; got {settings.seeds}.")
+    settings = _run.chosen(PRESETS, options)
     _run.start_jax(options.platform)
     import pandas as pd
 
@@ -338,7 +334,7 @@ def experiment(options: Options) -> int:
                         if shape.depth - 1 <= settings.deepest:
                             rows += warm_rows(shape, target_seed, settings, store)
         table, recalled = pd.DataFrame(rows), recalled_table()
-        claim = " ".join((__doc__ or "").split("\n\n")[1].removeprefix("Claim. ").split())
+        claim = _run.claim(__doc__)
         return _depth.finish(
             cells,
             options,

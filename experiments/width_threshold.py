@@ -276,9 +276,7 @@ def _draw_errors(ax: Any, table: Any) -> None:
 def experiment(options: Options) -> int:
     """Builds, measures, certifies, draws, and returns the exit status."""
     begun = time.perf_counter()
-    settings = PRESETS[options.preset]
-    if options.seeds is not None and options.seeds < 1:
-        raise ValueError(f"--seeds is at least 1; got {options.seeds}.")
+    settings = _run.chosen(PRESETS, options)
     _run.start_jax(options.platform)
     import pandas as pd
 
@@ -293,7 +291,7 @@ def experiment(options: Options) -> int:
             rows += cells.rows("coding", address, lambda a=address: measure(**a))
         table = pd.DataFrame(rows)
         path = escape(settings.shown, settings.ramp)
-        claim = " ".join((__doc__ or "").split("\n\n")[1].removeprefix("Claim. ").split())
+        claim = _run.claim(__doc__)
         return _depth.finish(
             cells,
             options,
