@@ -112,7 +112,7 @@ def costs(family: Any, widths: Sequence[Any], slim: Any, universal: Any, task: A
     import expressivity as ex
 
     macs = [ex.macs(family, width, task.input_size) for width in widths]
-    kept = [sum(spec.parameters for spec in family.layers(width, task.input_size)) for width in widths]
+    kept = [ex.parameters(family, width, task.input_size) for width in widths]
     norms = [ex.models.batch_norm_parameters(family, width) for width in widths]
     drawn = universal.sandwich * macs[0]  # a drawn width is the widest network with zeros
     rows = [

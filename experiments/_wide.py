@@ -40,9 +40,11 @@ def cost(net: Net, by: str, size: Any) -> int:
     >>> cost(Net(ex.WideResNet(40), ex.Width(4), "WRN-40-4"), "parameters", 32)
     8949210
     """
+    import expressivity as ex
+
     if by not in COSTS:
         raise ValueError(f"Networks are compared at equal {' or '.join(COSTS)}; got {by!r}.")
-    return sum(getattr(spec, by) for spec in net.family.layers(net.width, size))
+    return getattr(ex, by)(net.family, net.width, size)
 
 
 def equal_pairs(thin: Iterable[Net], wide: Iterable[Net], by: str, size: Any, within: float = 0.1) -> list[Pair]:

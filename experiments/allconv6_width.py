@@ -268,7 +268,7 @@ def _counted(variants: Any, size: Any, classes: int) -> tuple[dict[int, tuple[in
     found, same = {}, True
     for variant in variants:
         family = ex.AllConv6(variant, classes=classes)
-        parameters = sum(spec.parameters for spec in family.layers("1x", size))
+        parameters = ex.parameters(family, "1x", size)
         found[variant] = (parameters, ex.macs(family, "1x", size))
         same &= found[variant] == _allconv6.costs(variant, size[0], classes, size[2])
     claims = [_images.Claim("parameters and MACs are those of the closed form", _images.holds(same), True)]

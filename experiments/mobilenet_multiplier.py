@@ -117,7 +117,7 @@ def work(store: Any, settings: Settings, images: dict[int, Any], options: Option
             for alpha in alphas:
                 width = ex.Width(alpha)
                 counts = {"macs": ex.macs(family, width, task.input_size)}
-                counts["parameters"] = sum(spec.parameters for spec in family.layers(width, task.input_size))
+                counts["parameters"] = ex.parameters(family, width, task.input_size)
                 table = found.table
                 units = max(family.width_dims(width).values())
                 mine = (table["norm"] == "top-1") & (table["width"] == units) & (table["status"] == "ok")

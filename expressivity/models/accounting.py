@@ -24,15 +24,21 @@ FIELDS = {
 }
 
 
-def parameters(family: Family, width: WidthLike = PUBLISHED) -> int:
+def parameters(family: Family, width: WidthLike = PUBLISHED, input_size: Any = None) -> int:
     """The number of trained numbers: kernels, biases, scales and shifts; running statistics are not counted.
+
+    Args:
+        family: A family of networks.
+        width: A `Width`, its text, or a number of units.
+        input_size: As in `macs`. The channels of the images change the first layer, and the size of their map may
+            change a dense layer.
 
     >>> import expressivity as ex
     >>> ex.parameters(ex.WideResNet(28, 10), ex.Width(10)), ex.parameters(ex.MLP(3), "n+4")
     (36479194, 92)
     """
     if isinstance(family, ConvNet):
-        return sum(spec.parameters for spec in family.layers(width))
+        return sum(spec.parameters for spec in family.layers(width, input_size))
     return sum(math.prod(shape) for shape in _shapes(family, width))
 
 
@@ -93,7 +99,11 @@ def cost_table(family: Family, widths: Iterable[WidthLike], input_size: Any = No
     rows = []
     for width in widths:
         rule = as_width(width)
-        row = {"width": str(rule), "parameters": parameters(family, rule), "macs": macs(family, rule, input_size)}
+        row = {
+            "width": str(rule),
+            "parameters": parameters(family, rule, input_size),
+            "macs": macs(family, rule, input_size),
+        }
         if isinstance(family, ConvNet):
             row |= {
                 "batch_norm_parameters": batch_norm_parameters(family, rule),
@@ -102,7 +112,7 @@ def cost_table(family: Family, widths: Iterable[WidthLike], input_size: Any = No
         multiplier = float(rule.factor) if rule.offset == 0 and rule.factor not in (0, 1) else None
         for cost, base in (
             ("macs", lambda: macs(family, Width(), input_size)),
-            ("parameters", lambda: parameters(family)),
+            ("parameters", lambda: parameters(family, Width(), input_size)),
         ):
             exponent = math.nan if multiplier is None else math.log(row[cost] / base()) / math.log(multiplier)
             row[f"{cost}_exponent"] = exponent

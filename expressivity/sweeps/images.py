@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from expressivity.models.accounting import parameters
 from expressivity.sweeps.result import NetworkKey, family_label
 from expressivity.sweeps.store import Record, Store
 from expressivity.sweeps.sweep import Cell
@@ -87,12 +88,12 @@ def networks(cell: Cell, record: Record) -> dict[NetworkKey, Any]:
 
 
 def _rows(cell: Cell, result: ImageTrainingResult) -> Iterator[dict[str, Any]]:
+    assert cell.width is not None
     ((units, rule),) = cell.rules.items()
     inner = getattr(cell.family, "family", cell.family)
-    count = sum(spec.parameters for spec in inner.layers(cell.width, cell.task.input_size))
+    count = parameters(inner, cell.width, cell.task.input_size)
     if inner is not cell.family:  # batch norms of further widths
-        specs = inner.layers(cell.width)
-        count += cell.family.parameters - sum(spec.parameters for spec in specs)
+        count += cell.family.parameters - parameters(inner, cell.width)
     for seed in cell.seeds:
         row = {
             "family": family_label(cell.family),

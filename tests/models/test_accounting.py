@@ -166,3 +166,13 @@ def test_tensors_of_a_model_of_another_kind():
     arrays = [np.asarray(array) + 1 for _, array in accounting.tensors(model, state)]
     shifted, _ = accounting.with_tensors(model, state, arrays)
     np.testing.assert_array_equal(jax.tree.leaves(shifted)[0], np.asarray(jax.tree.leaves(model)[0]) + 1)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_parameters_and_costs_are_of_the_images_that_are_read(channels):
+    """Counted again from the arrays of a network made for such images."""
+    family, size = ex.AllConv6(1, classes=10), (32, 32, channels)
+    model, _ = family.init(jax.random.key(0), "0.5x", size)
+    assert ex.parameters(family, "0.5x", size) == sum(leaf.size for leaf in jax.tree.leaves(model))
+    table = ex.cost_table(family, ["0.5x"], size)
+    assert table["parameters"].tolist() == [ex.parameters(family, "0.5x", size)]
