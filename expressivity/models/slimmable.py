@@ -24,8 +24,8 @@ def narrowed(family: ConvNet, model: Layers, state: Layers, width: WidthLike) ->
     Kernels, biases, scales, shifts and moments are cut to their leading part, the outputs of the last layer stay whole.
 
     Raises:
-        ValueError: If the family joins or groups channels, so that leading channels mean something else in a narrower
-            network, or the width is not narrower in every dimension.
+        ValueError: If the family joins or groups channels or its activation is "crelu", so that leading channels mean
+            something else in a narrower network, or the width is not narrower in every dimension.
 
     >>> import expressivity as ex, jax
     >>> family = ex.AllConv6(variant=0)
@@ -172,8 +172,8 @@ class Slimmable:
             share: From 0 (the last width) to 1 (the first); may be traced.
 
         Raises:
-            ValueError: If zeros do not switch channels off: the activation is "sigmoid", not 0 at 0, or "crelu", which
-                doubles channels, or a layer keeps its channels, so that a shortcut could carry them on.
+            ValueError: If zeros do not switch channels off: the activation is "sigmoid", not 0 at 0, or a layer keeps
+                its channels, so that a shortcut could carry them on.
         """
         _check_zeros(self.family, self.widths)
         size = _size(self.family, self._inputs(model))
@@ -271,11 +271,16 @@ def _check(family: Any) -> None:
             f"A {type(family).__name__} cannot be cut to its first channels; image families that neither join nor "
             "group channels can."
         )
+    if getattr(family, "activation", "") == "crelu":
+        raise ValueError(
+            f"A {type(family).__name__} with CReLU cannot be cut to its first channels: the negative halves follow all "
+            "positive ones, so the leading inputs of the next layer are others in a narrower network."
+        )
 
 
 def _check_zeros(family: ConvNet, widths: tuple[Width, ...]) -> None:
     activation = getattr(family, "activation", "relu")
-    if activation in ("sigmoid", "crelu"):
+    if activation == "sigmoid":
         raise ValueError(f"Channels cannot be switched off by zeros where the activation is {activation}.")
     wide, narrow = ([s for s in family.layers(width) if s.kind == "conv"][:-1] for width in (widths[0], widths[-1]))
     kept = [a.name for a, b in zip(wide, narrow, strict=False) if a.output[-1] == b.output[-1]]

@@ -206,8 +206,11 @@ def test_sandwiches_that_are_refused():
         Slimmable(FAMILY, WIDTHS, sandwich=-1)
     with pytest.raises(ValueError, match="the last width is the narrowest"):
         Slimmable(FAMILY, (WIDTHS[0], WIDTHS[3], WIDTHS[2]), sandwich=1)
-    with pytest.raises(ValueError, match="switched off by zeros where the activation is crelu"):
-        Slimmable(ex.AllConv6(1, activation="crelu"), WIDTHS, sandwich=1)
+    doubled = ex.AllConv6(1, activation="crelu")
+    with pytest.raises(ValueError, match="CReLU cannot be cut"):
+        Slimmable(doubled, WIDTHS)
+    with pytest.raises(ValueError, match="CReLU cannot be cut"):
+        ex.models.narrowed(doubled, *doubled.init(jax.random.key(0), "1x", 32), "0.5x")
     for family in (ex.CifarResNet(8, 5), ex.WideResNet(10, 5)):  # a shortcut reads the stem, which never narrows
         with pytest.raises(ValueError, match=f"a {type(family).__name__} cannot be switched off by zeros: its layer"):
             Slimmable(family, WIDTHS, sandwich=1)
