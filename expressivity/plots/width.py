@@ -49,8 +49,8 @@ def error_against_width(
     Args:
         result: A `SweepResult`, or its table.
         floors: Lower bounds: a mapping from widths to numbers or certificates; certificates, each drawn at every width
-            whose networks it covers; or a table with columns norm, width, value. Of several at one width the highest is
-            drawn.
+            whose networks of all depths in the table it covers; or a table with columns norm, width, value. Of several
+            at one width the highest is drawn.
         ceilings: Upper bounds: a mapping from widths to numbers or constructions; constructions, drawn at their width
             where they have a bound in this norm; or a table with columns norm, width, value and (if wanted) label.
         ax: Where to draw; by default a new figure.
@@ -94,7 +94,9 @@ def error_against_width(
     upper = _levels(ceilings, norm, [])
     widths = sorted({int(w) for w in rows["width"]} | {level.width for level in upper})
     place = {width: position for position, width in enumerate(widths)}
-    lower = {level.width: level for level in sorted(_levels(floors, norm, widths), key=lambda level: level.value)}
+    depths = sorted({int(depth) for depth in rows["hidden_layers"].dropna()}) if "hidden_layers" in rows.columns else []
+    found = _levels(floors, norm, widths, depths or [1])
+    lower = {level.width: level for level in sorted(found, key=lambda level: level.value)}
 
     _draw_floors(ax, [lower[w] for w in widths if w in lower], place)
     _draw_seeds(ax, rows[rows["error"].notna()], place, by, bars, norm in _IMAGES)
@@ -107,8 +109,8 @@ def error_against_width(
     return ax
 
 
-def _levels(given: Any, norm: str, widths: Sequence[int]) -> list[Level]:
-    """What may be given for floors and ceilings, as levels in one norm."""
+def _levels(given: Any, norm: str, widths: Sequence[int], depths: Sequence[int] = (1,)) -> list[Level]:
+    """What may be given for floors and ceilings, as levels in one norm; certificates where they cover all `depths`."""
     if given is None:
         return []
     if hasattr(given, "columns"):
@@ -124,7 +126,8 @@ def _levels(given: Any, norm: str, widths: Sequence[int]) -> list[Level]:
     levels: list[Level] = []
     for width, item in pairs:
         if hasattr(item, "against"):  # a certificate
-            covered = [w for w in widths if item.against.covers((w,))] if width is None else [width]
+            covers = item.against.covers
+            covered = [w for w in widths if all(covers((w,) * depth) for depth in depths)] if width is None else [width]
             levels += [Level(w, float(item.value), str(item.theorem)) for w in covered if item.norm == norm]
         elif hasattr(item, "bound"):  # a construction
             at = item.network.width if width is None else width

@@ -167,3 +167,20 @@ def test_an_unknown_grouping_and_bars_without_half_widths_are_refused(table):
         ex.plots.error_against_width(table, by="colour")
     with pytest.raises(ValueError, match="the table has none"):
         ex.plots.error_against_width(table, bars=True)
+
+
+def test_a_floor_for_shallow_networks_is_not_drawn_under_deep_ones():
+    """A certificate against one hidden layer forbids nothing to networks with two."""
+    target = ex.targets.norm_squared(ex.Ball(2))
+    theorem = ex.certificates.floor(target, 1, norm="L2").theorem
+    against = ex.NetworkClass(width=4, hidden_layers=1)
+    shallow = ex.Certificate(0.125, "L2", against, theorem, ())
+    for depths, drawn in (((1,), 2), ((1, 2), 0), ((2,), 0)):
+        rows = [
+            {"norm": "L2", "width": w, "hidden_layers": h, "seed": 0, "status": "ok", "error": 0.5}
+            for w in (2, 4)
+            for h in depths
+        ]
+        ax = ex.plots.error_against_width(pd.DataFrame(rows), floors=[shallow], legend=False)
+        assert sum(line.get_gid() == "floor" for line in ax.lines) == drawn
+        ax.figure.clear()
