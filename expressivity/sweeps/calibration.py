@@ -55,6 +55,7 @@ def _remembered(store: Store, question: str, sweep: Sweep, measure: Any) -> dict
             "question": question,
             "families": [repr(family) for family in sweep.family],
             "widths": [str(width) for width in sweep.widths],
+            "task": sweep.task.fingerprint,
             "seeds": len(sweep.seeds),
             "recipe": sweep.recipe.fingerprint,
             "platform": jax.default_backend(),
