@@ -2,7 +2,7 @@
 
 `$x$` and `$$x$$` become mathematics, a single-backtick span becomes literal text, and a link such as
 [`evaluate`](#expressivity.evaluate) becomes a reference, resolved to where the object is defined. A link to a name that
-does not exist is a warning, hence an error of the build.
+does not exist is a warning, hence an error of the build. Such links mean the same on the pages.
 """
 
 import importlib
@@ -20,6 +20,9 @@ _SPANS = re.compile(
     r"|\$\$(?P<display>[^$]+)\$\$"
     r"|\$(?P<inline>[^$]+)\$"
 )
+
+
+_LINKS = re.compile(r"\[`?(?P<text>[^`\]]+)`?\]\(#(?P<target>expressivity[\w.]*)\)")
 
 
 def resolve(name: str) -> str | None:
@@ -102,7 +105,21 @@ def process(app: Sphinx, what: str, name: str, obj: object, options: object, lin
     lines[:] = result
 
 
+def link_page(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Links of a page to names of the package become references."""
+
+    def link(match: re.Match[str]) -> str:
+        home = resolve(match["target"])
+        if home is None:
+            logger.warning("the page %s links to %s, which does not exist", docname, match["target"])
+            return match["text"]
+        return f"{{py:obj}}`{match['text']} <{home}>`"
+
+    source[0] = _LINKS.sub(link, source[0])
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-process-docstring", process, priority=100)  # before napoleon
+    app.connect("source-read", link_page)
     return {"parallel_read_safe": True}
