@@ -1,5 +1,6 @@
 """Sweeps over widths: cells, the folder that keeps them, and the table they give."""
 
+from expressivity.sweeps.fits import Fit as Fit
 from expressivity.sweeps.images import binomial_interval as binomial_interval
 from expressivity.sweeps.inspection import inspect as inspect
 from expressivity.sweeps.inspection import merge_folders as merge_folders

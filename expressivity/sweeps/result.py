@@ -105,6 +105,31 @@ class SweepResult:
             rows.append(row)
         return pd.DataFrame(rows)
 
+    def fit(self, law: str = "power", **options: Any) -> Any:
+        """A law of the error against the width, fitted to the logarithms of the errors, with intervals, or a refusal.
+
+        Args:
+            law: "power", "exponential", "broken power" or "threshold"; see `sweeps.laws`.
+            options: norm, hidden_layers, family (needed where the table holds several), offset, statistic, confidence,
+                resamples, seed, as in `sweeps.fits.fit_errors`.
+
+        Returns:
+            A `sweeps.fits.Fit`. Where the data do not carry the law, its `accepted` is False and `reason` says why.
+
+        Raises:
+            ValueError: If the table holds several norms, depths, families or tasks and none was chosen.
+
+        >>> import pandas as pd
+        >>> rows = [{"norm": "L2", "width": w, "hidden_layers": 2, "seed": 0, "status": "ok", "error": 0.1 + 1 / w}
+        ...         for w in (1, 2, 4, 8, 16)]
+        >>> fit = SweepResult(pd.DataFrame(rows), {}, None).fit("power", resamples=100)
+        >>> {name: round(value, 3) for name, value in fit.parameters.items()}
+        {'offset': 0.1, 'amplitude': 1.0, 'exponent': 1.0}
+        """
+        from expressivity.sweeps.fits import fit_table
+
+        return fit_table(self.table, law, **options)
+
     def network(self, width: int, seed: int, hidden_layers: int | None = None) -> Any:
         """The one network of that width and seed (and depth, where several were trained).
 
