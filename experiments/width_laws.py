@@ -123,7 +123,7 @@ def check(fits: list[Any], simulated: list[dict[str, Any]]) -> list[tuple[str, b
         refused = not fit.accepted and bool(fit.reason) and all(math.isnan(v) for v in fit.parameters.values())
         sentences.append((str(fit), refused or (fit.accepted and bounded)))
     for row in simulated:
-        # A threshold width is a whole number, so its interval may hold the truth more often than it says
+        # A threshold is a whole number: where the data leave one width, its interval holds it more often than it says
         most = row["simulations"] if row["parameter"] == "threshold_width" else row["most"]
         sentences.append(
             (

@@ -132,7 +132,7 @@ def _finish(above: "Axes", below: "Axes", fitted: Any, ylabel: str) -> None:
 
     above.set(yscale="log", ylabel=ylabel)
     low, high = above.get_ylim()
-    high *= (high / low) ** 0.2  # room for the legend
+    high *= (high / low) ** (0.34 if fitted.accepted else 0.2)  # room for the legend
     above.set_ylim(low, high)
     if high < 12 * low:
         above.yaxis.set_major_formatter("{x:g}")

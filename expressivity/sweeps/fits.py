@@ -59,9 +59,10 @@ def fit_errors(
 
     With four seeds or more at every width, intervals come from drawing seeds again within widths. Otherwise, and where
     the law misses the data by more than the seeds scatter (at 1 %), they come from the scatter of the widths about the
-    law, taken as normal; so do those of `statistic="best"`, since the best of a few cannot be resampled. The median is
-    the default: a collapsed network does not move it. Its intervals are too long
-    with few seeds (see `fit_intervals`); where nothing collapses, take the mean.
+    law, taken as normal; so do those of `statistic="best"`, since the best of a few cannot be resampled. The mean of
+    the logarithms is the default: its intervals hold what they say (see `fit_intervals`). It is the geometric mean of
+    the errors, and a collapsed network moves it; where some collapse take the median, whose intervals are a little too
+    long with few seeds.
 
     Args:
         widths: Distinct widths, or multipliers.
@@ -179,7 +180,7 @@ def _with_intervals(fit: Fit, law: Law, rng: np.random.Generator) -> Fit:
 
 
 def _no_fall(fit: Fit) -> str:
-    """Whether a weighted line of log error against log width falls by more than its scatter."""
+    """Whether a weighted line of log error against log width falls by more than the scatter about the law explains."""
     from scipy import stats
 
     sample = fit.sample
@@ -187,11 +188,7 @@ def _no_fall(fit: Fit) -> str:
     x = x - np.average(x, weights=sample.weights)
     spread = float(sample.weights @ x**2)
     slope = float((sample.weights * x) @ sample.values) / spread
-    rest = sample.values - np.average(sample.values, weights=sample.weights) - slope * x
-    freedom, variance = fit.freedom, fit.variance
-    if fit.scatter == "widths":
-        freedom = len(x) - 2
-        variance = max(float(sample.weights @ rest**2) / freedom, 1e-24)
+    variance, freedom = fit.variance, fit.freedom
     if -slope / np.sqrt(variance / spread) > stats.t.ppf((1 + fit.confidence) / 2, freedom):
         return ""
     return (
