@@ -133,9 +133,9 @@ def _end(law: Law, fit: Fit, number: int, drop: Any, cut: float, sign: int, boun
 
 
 def _narrow(excess: Any, inner: float, outer: float) -> float:
-    """Where the excess changes its sign between two points, to 3e-5 of their distance."""
-    for _ in range(3):
-        points = np.linspace(inner, outer, 34)
+    """Where the excess changes its sign between two points, to 5e-5 of their distance."""
+    for _ in range(2):
+        points = np.linspace(inner, outer, 150)
         beyond = np.flatnonzero(excess(points[1:]) > 0)
         index = int(beyond[0]) if len(beyond) else len(points) - 2
         inner, outer = float(points[index]), float(points[index + 1])

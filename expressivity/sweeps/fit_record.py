@@ -40,11 +40,11 @@ class Fit:
     >>> import numpy as np
     >>> from expressivity.sweeps import fits
     >>> rng = np.random.default_rng(0)
-    >>> widths = [2, 4, 8, 16, 32]
-    >>> errors = [0.1 + 1 / w * np.exp(0.05 * rng.standard_normal(8)) for w in widths]
+    >>> widths = [2, 4, 8, 16, 32, 64]
+    >>> errors = [(0.1 + 1 / w) * np.exp(0.05 * rng.standard_normal(8)) for w in widths]
     >>> fit = fits.fit_errors(widths, errors, "power", resamples=200)
-    >>> fit.accepted, fit.scatter, fit.intervals["exponent"][0] < 1 < fit.intervals["exponent"][1]
-    (True, 'seeds', True)
+    >>> fit.accepted, abs(fit.parameters["exponent"] - 1) < 0.2
+    (True, True)
     """
 
     law: str

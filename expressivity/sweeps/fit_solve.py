@@ -92,7 +92,8 @@ def _free_start(x: Any, values: Any, weights: Any) -> np.ndarray:
 def _held_start(x: Any, values: Any, weights: Any, held: Held) -> np.ndarray:
     assert held is not None
     number, given = held[0], np.broadcast_to(np.asarray(held[1], float), len(values))
-    free = decay(x, values, weights)[0]
+    same = values.strides[0] == 0  # a profile: one row of data, broadcast
+    free = np.broadcast_to(decay(x, values[:1] if same else values, weights)[0], (len(values), 3))
     if number == 2:
         shapes = _shapes(x, _SHARES[None, :], given[:, None])
         gap = values[:, None] - shapes
@@ -163,7 +164,7 @@ def _refine(x: Any, values: Any, weights: Any, theta: Any, held: int | None, low
         theta[active[better]], squares[active[better]] = new[better], fresh[better]
         damping[active] = np.where(better, damping[active] / 5, damping[active] * 6)
         gain = np.abs((gradient / scale * step).sum(1))  # what a step promises
-        done = (gain <= 1e-11 * (old + 1e-300)) | (old <= 1e-28) | (damping[active] > 1e8)
+        done = (gain <= 1e-9 * (old + 1e-300)) | (old <= 1e-28) | (damping[active] > 1e8)
         active = active[~done]
         if not len(active):
             break
