@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,34 +11,27 @@ from expressivity.data.table import Table
 from expressivity.relu.network import Block, ReLUNetwork
 from expressivity.sweeps import measure
 from expressivity.sweeps.result import NetworkKey, family_label
-from expressivity.sweeps.store import Record
+from expressivity.sweeps.states import CellState
+from expressivity.sweeps.store import Record, Store
 from expressivity.sweeps.sweep import Cell
-from expressivity.training import TableTask, TargetTask, train
+from expressivity.training import TableTask, TargetTask, TrainingResult, train
+from expressivity.training.states import OtherRun, Snapshot
+
+KEEP_SECONDS = 15.0  # between two states of a cell at work; what a kill may cost
 
 # called with optimiser steps taken of how many, and the losses of the last one
 Progress = Callable[[int, int, np.ndarray], None]
 
 
-def train_cell(cell: Cell, progress: Progress) -> Record:
-    """Trains one cell, measures its networks, and describes it for the store."""
-    task, jobs = cell.task, []
-    if isinstance(task, Table):
-        for seed in cell.seeds:
-            rows = task.split(seed)
-            jobs.append((TableTask(rows.train_features, rows.train_values, task.name), (seed,)))
-    else:
-        jobs.append((TargetTask(task), cell.seeds))
-    parts = []
-    for number, (batches, seeds) in enumerate(jobs):
-        whole = len(jobs) * cell.recipe.steps
+def train_cell(cell: Cell, progress: Progress, store: Store | None = None) -> Record:
+    """Trains one cell, measures its networks, and describes it for the store.
 
-        def ticks(step: int, steps: int, losses: np.ndarray, done: int = number, whole: int = whole) -> None:
-            progress(done * steps + step, whole, losses)
-
-        recipe = dataclasses.replace(cell.recipe, learning_rate=_rate(cell, seeds))
-        parts.append(
-            train(cell.family, cell.widths, batches, seeds, recipe, start=cell.starts, progress=ticks, root=cell.root)
-        )
+    With a store, a state is written there every 15 seconds, and a cell goes on from the state that an earlier process
+    left, to the same networks, bit for bit. On a table every seed has rows of its own, so it is a job of its own; the
+    state says which job is at work and holds the results of those before it.
+    """
+    state = CellState(store, cell.label, cell.key, KEEP_SECONDS)
+    parts = state.go_on(lambda partial: _trained(cell, progress, state, partial))
     networks = {net: network for part in parts for net, network in part.networks.items()}
     status = {net: word for part in parts for net, word in part.status.items()}
     loss = {net: value for part in parts for net, value in part.loss.items()}
@@ -53,12 +46,110 @@ def train_cell(cell: Cell, progress: Progress) -> Record:
         "run_seconds": sum(part.run_seconds for part in parts),
         "measure_seconds": time.perf_counter() - begun,
     }
-    arrays = {}
-    for number, network in enumerate(networks.values()):
-        for index, block in enumerate(network.blocks):
-            arrays[f"{number}/{index}/weight"] = np.asarray(block.weight)
-            arrays[f"{number}/{index}/bias"] = np.asarray(block.bias)
-    return Record(facts, arrays)
+    return Record(facts, _arrays(networks))
+
+
+def _jobs(cell: Cell) -> list[tuple[Any, tuple[int, ...]]]:
+    """What is trained at once: (task, seeds)."""
+    task = cell.task
+    if not isinstance(task, Table):
+        return [(TargetTask(task), cell.seeds)]
+    splits = [(task.split(seed), (seed,)) for seed in cell.seeds]
+    return [(TableTask(rows.train_features, rows.train_values, task.name), seeds) for rows, seeds in splits]
+
+
+def _trained(cell: Cell, progress: Progress, state: CellState, partial: Record | None) -> list[TrainingResult]:
+    """The results of all jobs of a cell, from its state on."""
+    jobs = _jobs(cell)
+    parts, begin, resume = ([], 0, None) if partial is None else _unpacked(cell, jobs, partial)
+    whole = len(jobs) * cell.recipe.steps
+    for number in range(begin, len(jobs)):
+        batches, seeds = jobs[number]
+
+        def ticks(step: int, steps: int, losses: np.ndarray, done: int = number) -> None:
+            progress(done * steps + step, whole, losses)
+
+        def keep(snapshot: Callable[[], Snapshot]) -> None:
+            state.keep(lambda: _packed(parts, snapshot()))
+
+        recipe = dataclasses.replace(cell.recipe, learning_rate=_rate(cell, seeds))
+        parts.append(
+            train(
+                cell.family,
+                cell.widths,
+                batches,
+                seeds,
+                recipe,
+                start=cell.starts,
+                progress=ticks,
+                resume=resume if number == begin else None,
+                keep=keep,
+                root=cell.root,
+            )
+        )
+    return parts
+
+
+def _packed(parts: list[TrainingResult], now: Snapshot) -> Record:
+    """The state of a cell: the results of its finished jobs, and a snapshot of the job at work."""
+    finished, arrays = [], {f"now/{name}": array for name, array in now.arrays.items()}
+    for job, part in enumerate(parts):
+        nets = [[*net, word, part.loss[net], net in part.networks] for net, word in part.status.items()]
+        finished.append({"nets": nets, "compile_seconds": part.compile_seconds, "run_seconds": part.run_seconds})
+        arrays |= {f"job/{job}/{name}": array for name, array in _arrays(part.networks).items()}
+    return Record({"step": now.step, "finished": finished}, arrays)
+
+
+def _unpacked(
+    cell: Cell, jobs: list[tuple[Any, tuple[int, ...]]], partial: Record
+) -> tuple[list[TrainingResult], int, Snapshot]:
+    """What `_packed` was made of, and the number of the job at work.
+
+    Raises:
+        OtherRun: If it is no state of this cell.
+    """
+    finished, step = partial.facts.get("finished"), partial.facts.get("step", -1)
+    if not isinstance(finished, list) or len(finished) >= len(jobs):
+        raise OtherRun(f"It says that these jobs are finished: {finished!r}; the cell has {len(jobs)}.")
+    parts = []
+    for job, one in enumerate(finished):
+        expected = [[width, seed] for width in cell.widths for seed in jobs[job][1]]
+        try:
+            if [row[:2] for row in one["nets"]] != expected:
+                raise OtherRun(f"The results of job {job} are of other widths or seeds than {expected}.")
+            status = {(width, seed): word for width, seed, word, _, _ in one["nets"]}
+            loss = {(width, seed): value for width, seed, _, value, _ in one["nets"]}
+            order = [(width, seed) for width, seed, _, _, there in one["nets"] if there]
+            arrays = {name.removeprefix(f"job/{job}/"): a for name, a in partial.arrays.items()}
+            found = _blocks({k: array for k, array in arrays.items() if not k.startswith(("job/", "now/"))})
+            networks = {net: found[number] for number, net in enumerate(order)}
+            parts.append(TrainingResult(networks, status, loss, one["compile_seconds"], one["run_seconds"]))
+        except (KeyError, TypeError) as error:
+            raise OtherRun(f"The results of job {job} are not complete ({error!r}).") from None
+    now = {name.removeprefix("now/"): array for name, array in partial.arrays.items() if name.startswith("now/")}
+    return parts, len(parts), Snapshot(step, now)
+
+
+def _arrays(networks: Mapping[Any, ReLUNetwork]) -> dict[str, np.ndarray]:
+    """The weights of networks by name: number of the network, number of the block, kind."""
+    return {
+        f"{number}/{index}/{kind}": np.asarray(getattr(block, kind))
+        for number, network in enumerate(networks.values())
+        for index, block in enumerate(network.blocks)
+        for kind in ("weight", "bias")
+    }
+
+
+def _blocks(arrays: Mapping[str, np.ndarray]) -> dict[int, ReLUNetwork]:
+    """The networks that `_arrays` was made of, by number."""
+    blocks: dict[int, dict[int, dict[str, np.ndarray]]] = {}
+    for name, array in arrays.items():
+        number, index, kind = name.split("/")
+        blocks.setdefault(int(number), {}).setdefault(int(index), {})[kind] = array
+    return {
+        number: ReLUNetwork(tuple(Block(kinds["weight"], kinds["bias"]) for _, kinds in sorted(parts.items())))
+        for number, parts in blocks.items()
+    }
 
 
 def _rate(cell: Cell, seeds: tuple[int, ...]) -> float | tuple[float, ...]:
@@ -101,14 +192,8 @@ def _rows(cell: Cell, networks: Any, status: Any, loss: Any) -> Iterator[dict[st
 
 def networks(cell: Cell, record: Record) -> dict[NetworkKey, Any]:
     """The networks of a finished cell."""
-    blocks: dict[int, dict[int, dict[str, np.ndarray]]] = {}
-    for name, array in record.arrays.items():
-        number, index, kind = name.split("/")
-        blocks.setdefault(int(number), {}).setdefault(int(index), {})[kind] = array
+    found = _blocks(record.arrays)
     label, layers = family_label(cell.family), getattr(cell.family, "hidden_layers", None)
     return {
-        (label, units, layers, seed): ReLUNetwork(
-            tuple(Block(parts["weight"], parts["bias"]) for _, parts in sorted(blocks[number].items()))
-        )
-        for number, (units, seed) in enumerate(record.facts["networks"])
+        (label, units, layers, seed): found[number] for number, (units, seed) in enumerate(record.facts["networks"])
     }

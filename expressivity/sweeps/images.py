@@ -10,9 +10,11 @@ import numpy as np
 
 from expressivity.models.accounting import parameters
 from expressivity.sweeps.result import NetworkKey, family_label
+from expressivity.sweeps.states import CellState
 from expressivity.sweeps.store import Record, Store
 from expressivity.sweeps.sweep import Cell
-from expressivity.training.images import ImageTrainingResult, Snapshot, cross_entropies, train_images
+from expressivity.training.images import ImageTrainingResult, cross_entropies, train_images
+from expressivity.training.states import OtherRun, Snapshot
 
 KEEP_SECONDS = 15.0  # between two states of a cell at work; what a kill may cost
 TOP = 5
@@ -21,37 +23,31 @@ TOP = 5
 def train_cell(cell: Cell, progress: Callable[[int, int, np.ndarray], None], store: Store) -> Record:
     """Trains one cell, from where an earlier process was killed if there is a state, and describes it for the store."""
     assert cell.width is not None
-    label, key = cell.label, cell.key
-    last = time.monotonic()
+    state = CellState(store, cell.label, cell.key, KEEP_SECONDS)
 
     def keep(snapshot: Callable[[], Snapshot]) -> None:
-        nonlocal last
-        if time.monotonic() - last >= KEEP_SECONDS:
+        def record() -> Record:
             now = snapshot()
-            store.write_partial(
-                label,
-                key,
-                Record({"key": key, "step": now.step, "steps": cell.recipe.steps, "curve": now.curve}, now.arrays),
-            )
-            last = time.monotonic()
+            return Record({"step": now.step, "steps": cell.recipe.steps, "curve": now.curve}, now.arrays)
 
-    partial = store.read_partial(label, key)
-    resume = None
-    if partial is not None and partial.facts.get("key") == key:
-        resume = Snapshot(partial.facts["step"], partial.arrays, partial.facts["curve"])
-    result = train_images(
-        cell.family,
-        cell.width,
-        cell.task,
-        cell.seeds,
-        cell.recipe,
-        evaluations=cell.evaluations,
-        batching=cell.batching,
-        progress=progress,
-        resume=resume,
-        keep=keep,
-        root=cell.root,
-    )
+        state.keep(record)
+
+    def work(partial: Record | None) -> ImageTrainingResult:
+        return train_images(
+            cell.family,
+            cell.width or 1,
+            cell.task,
+            cell.seeds,
+            cell.recipe,
+            evaluations=cell.evaluations,
+            batching=cell.batching,
+            progress=progress,
+            resume=None if partial is None else _snapshot(partial),
+            keep=keep,
+            root=cell.root,
+        )
+
+    result = state.go_on(work)
     begun = time.perf_counter()
     place = {"family": family_label(cell.family), "task": cell.task.name}
     ((units, rule),) = cell.rules.items()
@@ -72,6 +68,13 @@ def train_cell(cell: Cell, progress: Callable[[int, int, np.ndarray], None], sto
         for number, leaf in enumerate(jax.tree.leaves(network))
     }
     return Record(json.loads(json.dumps(facts)), arrays)
+
+
+def _snapshot(partial: Record) -> Snapshot:
+    curve = partial.facts.get("curve")
+    if not isinstance(curve, list):
+        raise OtherRun(f"It holds no curve but {curve!r}.")
+    return Snapshot(partial.facts.get("step", -1), partial.arrays, curve)
 
 
 def networks(cell: Cell, record: Record) -> dict[NetworkKey, Any]:

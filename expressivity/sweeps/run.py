@@ -135,7 +135,7 @@ def _trained(cell: Cell, store: Store, progress: functions.Progress) -> Record:
     if isinstance(cell.task, ImageTask):
         record = images.train_cell(cell, progress, store)
     else:
-        record = functions.train_cell(cell, progress)
+        record = functions.train_cell(cell, progress, store)
     store.write(cell.label, key, record)
     store.drop_partial(cell.label, key)
     return record

@@ -14,9 +14,11 @@ import numpy as np
 
 from expressivity.models.family import WidthLike, as_width
 from expressivity.training import image_program as program
+from expressivity.training.groups import LOSS_STEPS, in_precision
 from expressivity.training.image_task import ImageTask
-from expressivity.training.loop import LOSS_STEPS, in_precision, whole_numbers
+from expressivity.training.loop import whole_numbers
 from expressivity.training.recipes import Recipe
+from expressivity.training.states import OtherRun, Snapshot, checked, checked_step, like, to_numpy
 
 CHUNK = 50  # steps of a call, if the images of so many batches fit into CHUNK_BYTES
 CHUNK_BYTES = 48 * 2**20
@@ -54,15 +56,6 @@ class ImageTrainingResult:
     driver: str
     compile_seconds: float
     run_seconds: float
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Snapshot:
-    """All that a run needs to go on: how many steps are done, arrays by name, and the rows of the curve so far."""
-
-    step: int
-    arrays: dict[str, np.ndarray]
-    curve: list[dict[str, Any]]
 
 
 def train_images(
@@ -288,28 +281,34 @@ class _Run:
 
     def snapshot(self) -> Snapshot:
         """The run as it is now."""
-        arrays = {"history": self.history, "since": self.since, "healthy": self.healthy}
+        arrays = {"history": self.history, "since": self.since, "healthy": self.healthy.copy()}
         for number, carry in enumerate(self.carries):
-            arrays |= {f"{number}/{place}": np.asarray(leaf) for place, leaf in enumerate(jax.tree.leaves(carry))}
+            arrays |= {f"{number}/{place}": to_numpy(leaf) for place, leaf in enumerate(jax.tree.leaves(carry))}
         return Snapshot(self.step, arrays, list(self.curve))
 
     def restore(self, snapshot: Snapshot) -> None:
         """Goes on from a snapshot of the same run.
 
         Raises:
-            ValueError: If its arrays are not those of this run.
+            OtherRun: If its arrays are not those of this run.
         """
-        carries = []
+        step, nets = checked_step(snapshot.step, self.recipe.steps), len(self.seeds)
+        history = checked(snapshot.arrays, "history", (min(step, LOSS_STEPS), nets), float)
+        healthy = checked(snapshot.arrays, "healthy", (nets,), bool)
+        since = snapshot.arrays.get("since")
+        if since is None or since.ndim != 2 or since.shape[1] != nets:
+            raise OtherRun("The snapshot is of another run: its losses are not those of these seeds; start afresh.")
+        carries, total = [], len(snapshot.arrays)
         for number, carry in enumerate(self.carries):
             leaves, tree = jax.tree.flatten(carry)
-            found = [snapshot.arrays.get(f"{number}/{place}") for place in range(len(leaves))]
-            for old, new in zip(leaves, found, strict=True):
-                if new is None or new.shape != old.shape or new.dtype != old.dtype:
-                    raise ValueError("The snapshot is of another run: its arrays have other shapes; start afresh.")
-            carries.append(tree.unflatten([jax.numpy.array(leaf, copy=True) for leaf in found]))
-        self.carries, self.step, self.curve = carries, snapshot.step, list(snapshot.curve)
-        self.history, self.since = snapshot.arrays["history"], snapshot.arrays["since"]
-        self.healthy = snapshot.arrays["healthy"].copy()
+            now = [to_numpy(leaf) for leaf in leaves]
+            found = [checked(snapshot.arrays, f"{number}/{i}", old.shape, old.dtype) for i, old in enumerate(now)]
+            carries.append(tree.unflatten([like(new, leaf) for new, leaf in zip(found, leaves, strict=True)]))
+            total -= len(leaves)
+        if total != 3:
+            raise OtherRun("The snapshot is of another run: it holds more arrays than this one; start afresh.")
+        self.carries, self.step, self.curve = carries, step, list(snapshot.curve)
+        self.history, self.since, self.healthy = history, since, healthy.copy()
 
     def result(self, batching: str, driver: str, compile_seconds: float, begun: float) -> ImageTrainingResult:
         """What it gave, once all steps are taken."""

@@ -17,12 +17,13 @@ from expressivity.relu.calculus import pad_depth, pad_width
 from expressivity.relu.network import ReLUNetwork
 from expressivity.training import ensemble, program
 from expressivity.training.batches import minibatches, sampler
+from expressivity.training.groups import LOSS_STEPS as LOSS_STEPS
+from expressivity.training.groups import Groups, in_precision, nets_a_program
 from expressivity.training.recipes import Recipe
+from expressivity.training.states import Snapshot
 from expressivity.training.task import as_task
 
 CHUNK = 256  # steps a call; the minibatches of so many steps are in memory at once
-LOSS_STEPS = 100  # the loss reported is the mean over so many last steps
-
 Net = tuple[int, int]
 
 
@@ -55,12 +56,15 @@ def train(
     start: Mapping[Net, ReLUNetwork] | None = None,
     driver: str = "auto",
     progress: Callable[[int, int, np.ndarray], None] | None = None,
+    resume: Snapshot | None = None,
+    keep: Callable[[Callable[[], Snapshot]], None] | None = None,
     root: int = 0,
 ) -> TrainingResult:
     r"""Trains one network for every width and every seed, all on the same minibatches, by the mean squared error.
 
     The network of seed s and width w starts as `family.init(fold_in(key(root), s), w)`; step t reads the minibatch of
-    `(root, t)`. On CPU the result of a seed does not depend on which other seeds are trained with it, bit for bit.
+    `(root, t)`. On CPU the result of a seed does not depend on which other seeds are trained with it, bit for bit, and
+    a run that goes on from a snapshot is the same run, bit for bit.
     Several widths are one program: narrow networks are padded by zeros to the widest, which they stay, exactly, since
     a padded unit outputs 0 and receives gradient 0; the results agree with those of the width alone to rounding. It
     saves compilations and costs the time of the widest net for each; [`programs`](#expressivity.training.programs)
@@ -77,12 +81,14 @@ def train(
             "auto" is "scan".
         progress: Called with (steps done, steps, losses of the last step) after each chunk of steps; the losses are in
             the order (width, seed) of the product.
+        resume: A snapshot to go on from.
+        keep: Called after each chunk of steps with a function that makes a snapshot.
         root: Randomness of the whole run.
 
     Raises:
         TypeError: If the family is no MLP, or an argument is not of its type.
-        ValueError: If shapes do not fit, a width or seed is given twice, or the optimiser does not leave padded weights
-            at zero.
+        ValueError: If shapes do not fit, a width or seed is given twice, the optimiser does not leave padded weights at
+            zero, or a snapshot is of another run.
 
     >>> import expressivity as ex
     >>> from expressivity import training
@@ -129,15 +135,10 @@ def train(
     compiled, compile_seconds = program.compiled(shape)
     compile_seconds += sampler(task, recipe.batch_size, CHUNK)[1]
     rates = np.tile(recipe.rates(len(seeds)), len(widths))
-    groups = [
-        _Group.make(
-            shape, compiled, range(first, min(first + shape.nets, len(nets))), networks, rates, recipe.weight_decay
-        )
-        for first in range(0, len(nets), shape.nets)
-    ]
-    factors = recipe.factors()
-    history = np.zeros((0, len(nets)))
-    healthy = np.ones(len(nets), dtype=bool)
+    run = Groups(shape, compiled, networks, rates, recipe.weight_decay)
+    if resume is not None:
+        run.restore(resume, recipe.steps)
+    factors, begin = recipe.factors(), run.step
     with concurrent.futures.ThreadPoolExecutor(lanes + 1) as pool:
 
         def batches(first: int) -> concurrent.futures.Future[Any]:
@@ -145,121 +146,38 @@ def train(
             needed = min(CHUNK, recipe.steps - first)
             return pool.submit(with_precision, task, root, first, recipe.batch_size, CHUNK, needed)
 
-        coming = batches(0)
-        for first in range(0, recipe.steps, CHUNK):
+        coming = batches(begin) if begin < recipe.steps else None
+        for first in range(begin, recipe.steps, CHUNK):
+            assert coming is not None
             (x, y), count = coming.result(), min(CHUNK, recipe.steps - first)
             if first + CHUNK < recipe.steps:
                 coming = batches(first + CHUNK)
             factor = np.zeros(CHUNK)
             factor[:count] = factors[first : first + count]
             calls = [(i, 1) for i in range(count)] if driver == "step" else [(0, count)]
-            lane = [groups[number::lanes] for number in range(lanes)]
-            done = [pool.submit(in_precision, shape.double, _advance, some, x, y, factor, calls) for some in lane]
-            for future in done:
-                future.result()
-            losses = np.concatenate([group.losses[:count] for group in groups], axis=1)
-            healthy &= np.isfinite(losses).all(0)
-            history = np.concatenate([history, losses])[-LOSS_STEPS:]
-            if (first == 0 or first + count == recipe.steps) and len(widths) > 1:
-                _check_padding(groups, nets, recipe)
+            losses = run.advance(pool, lanes, x, y, factor, calls)
+            if (first == begin or run.step == recipe.steps) and len(widths) > 1:
+                run.check_padding([width for width, _ in nets])
             if progress is not None:
-                progress(first + count, recipe.steps, losses[-1])
+                progress(run.step, recipe.steps, losses[-1])
+            if keep is not None:
+                keep(run.snapshot)
 
     found: dict[Net, ReLUNetwork] = {}
     status, loss = {}, {}
-    for group in groups:
+    for group in run.groups:
         final, finite_rows = jax.tree.map(np.asarray, group.parameters), group.finite()
         for row, i in enumerate(group.rows):
-            finite = bool(healthy[i] and finite_rows[row])
+            finite = bool(run.healthy[i] and finite_rows[row])
             status[nets[i]] = "ok" if finite else "diverged"
-            loss[nets[i]] = float(history[:, i].mean()) if finite else math.nan
+            loss[nets[i]] = float(run.history[:, i].mean()) if finite else math.nan
             if finite:
                 found[nets[i]] = ensemble.unpack(final, row, nets[i][0])
     return TrainingResult(found, status, loss, compile_seconds, time.perf_counter() - begun - compile_seconds)
 
 
-@dataclasses.dataclass(eq=False)
-class _Group:
-    """Nets that one program trains together, and how far they are."""
-
-    compiled: program.Program
-    rows: range  # the nets; further places hold copies of the first one
-    rates: np.ndarray
-    parameters: Any
-    state: Any
-    losses: np.ndarray
-    weight_decay: float
-
-    @classmethod
-    def make(
-        cls,
-        shape: program.Shape,
-        compiled: program.Program,
-        rows: range,
-        networks: list[ReLUNetwork],
-        rates: Any,
-        weight_decay: float,
-    ) -> "_Group":
-        places = [*rows, *[rows[0]] * (shape.nets - len(rows))]
-        packed = ensemble.pack([networks[i] for i in places], shape.width, shape.dtype)
-        # copies: the program overwrites its arguments, and JAX may share the memory of NumPy arrays
-        parameters = jax.tree.map(lambda leaf: jax.numpy.array(leaf, copy=True), packed)
-        state, losses = compiled.start(parameters), np.zeros((0, len(rows)))
-        return cls(compiled, rows, rates[places], parameters, state, losses, weight_decay)
-
-    def finite(self) -> np.ndarray:
-        """Whether all weights of each net are finite."""
-        leaves = jax.tree.leaves(ensemble.net_first(jax.tree.map(np.asarray, self.parameters)))
-        return np.array([all(np.isfinite(leaf[row]).all() for leaf in leaves) for row in range(len(self.rows))])
-
-    def advance(self, x: Any, y: Any, factor: np.ndarray, calls: list[tuple[int, int]]) -> None:
-        rates = jax.numpy.asarray(factor[:, None] * self.rates, x.dtype)
-        weight_decay = jax.numpy.asarray(self.weight_decay, x.dtype)
-        losses = np.zeros((len(factor), len(self.rows)))
-        for first, count in calls:
-            self.parameters, self.state, found = self.compiled.run(
-                self.parameters, self.state, x, y, rates, np.int32(first), np.int32(count), weight_decay
-            )
-            losses[first : first + count] = np.asarray(found)[first : first + count, : len(self.rows)]
-        self.losses = losses
-
-
 def _decays(recipe: Recipe) -> tuple[bool, bool]:
     return recipe.weight_decay > 0, recipe.weight_decay > 0 and recipe.decay in ("all", "caffe")
-
-
-def _advance(groups: list[_Group], *arguments: Any) -> None:
-    for group in groups:
-        group.advance(*arguments)
-
-
-def in_precision(double: bool, function: Callable[..., Any], *arguments: Any) -> Any:
-    """In a thread, where the precision of the caller is not known."""
-    with jax.enable_x64(double):
-        return function(*arguments)
-
-
-def _check_padding(groups: list[_Group], nets: list[Net], recipe: Recipe) -> None:
-    for group in groups:
-        # in a net that diverged, NaN times 0 may stand anywhere
-        rows = np.flatnonzero(group.finite())
-        first = ensemble.net_first(jax.tree.map(np.asarray, group.parameters))
-        kept = ensemble.layer_first(jax.tree.map(lambda leaf: leaf[rows], first))  # noqa: B023 - used at once
-        if not ensemble.padding_is_zero(kept, [nets[group.rows[row]][0] for row in rows]):
-            raise ValueError(
-                f"The optimiser {recipe.optimiser!r} moves weights whose gradient is zero, so narrow networks would "
-                "not stay narrow; train each width by itself."
-            )
-
-
-def nets_a_program(width: int, batch_size: int) -> int:
-    """How many nets one program trains on CPU: at most 8, fewer where their activations would leave the cache.
-
-    It does not depend on how many nets there are: the same program, and so the same rounding, serves one seed and a
-    thousand. Empty places are filled with copies.
-    """
-    fitting = max(1, 2**15 // (width * batch_size))
-    return min(8, 2 ** (fitting.bit_length() - 1))
 
 
 def programs(widths: Sequence[int]) -> list[tuple[int, ...]]:

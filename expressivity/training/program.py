@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from expressivity.training import ensemble
 from expressivity.training.recipes import RATE_INSIDE, Recipe
+from expressivity.training.states import varying_axes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +118,14 @@ def arguments(shape: Shape) -> tuple[Any, ...]:
     state = jax.eval_shape(state_function(shape), parameters)
     x, y = real((shape.chunk, n, shape.batch)), real((shape.chunk, m, shape.batch))
     return parameters, state, x, y, real((shape.chunk, s)), whole, whole, real(())
+
+
+@functools.lru_cache(maxsize=64)
+def net_axes(shape: Shape) -> Any:
+    """The axis along which the networks lie in every array of (parameters, state of the optimiser), -1 for none."""
+    with jax.enable_x64(shape.double):
+        few, many = (arguments(dataclasses.replace(shape, nets=nets))[:2] for nets in (1, 2))
+    return varying_axes(few, many)
 
 
 @dataclasses.dataclass(frozen=True)

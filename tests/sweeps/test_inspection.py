@@ -182,10 +182,10 @@ def test_cells_as_tasks_of_processes(tmp_path):
 def test_a_cell_that_fails_does_not_stop_the_others(tmp_path, monkeypatch):
     real = functions.train_cell
 
-    def short_of_memory(cell, progress):
+    def short_of_memory(cell, progress, store):
         if 3 in cell.widths:
             raise MemoryError("cannot allocate 7 GiB")
-        return real(cell, progress)
+        return real(cell, progress, store)
 
     monkeypatch.setattr(functions, "train_cell", short_of_memory)
     with pytest.raises(CellsFailed, match="cannot allocate 7 GiB") as caught:
