@@ -33,13 +33,16 @@ class Cells:
 
         text = json.dumps({"label": label, **settings}, sort_keys=True)
         key = hashlib.sha256(text.encode()).hexdigest()[:16]
-        found = self.store.read(label, key)
-        if found is None:
+
+        def make() -> Record:
             begun = time.perf_counter()
             rows = compute()
             facts = {"rows": rows, "columns": list(rows[0]), "settings": text}
-            found = Record({**facts, "seconds": time.perf_counter() - begun}, {})
-            self.store.write(label, key, found)
+            made = Record({**facts, "seconds": time.perf_counter() - begun}, {})
+            self.store.write(label, key, made)
+            return made
+
+        found = self.store.once(f"{label}-{key}", lambda: self.store.read(label, key), make)
         self.timings.append({"cell": f"{label}-{key}", "settings": text, "seconds": round(found.facts["seconds"], 3)})
         return [{column: row[column] for column in found.facts["columns"]} for row in found.facts["rows"]]
 
@@ -163,7 +166,6 @@ def finish(
     import pandas as pd
 
     from expressivity.report import page
-    from expressivity.sweeps.store import write_atomically
 
     store = cells.store
     _run.write_frame(store.folder / "timings.csv", pd.DataFrame(cells.timings))
@@ -176,7 +178,7 @@ def finish(
     _run.write_json(store.folder / "environment.json", environment)
     holds = all(held for _, held in checks)
     text = page(title, claim, holds, checks, picture, figure_text, dict(tables), config, environment=environment)
-    write_atomically(store.folder / "report.html", text.encode())
+    _run.write_page(store.folder / "report.html", text)
     for sentence, held in checks:
         print(f"  {'holds' if held else 'FAILS'}: {sentence}")
     print(f"The claim {'holds' if holds else 'FAILS'}. Figure and tables are in {options.out}.")

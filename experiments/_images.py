@@ -185,7 +185,6 @@ def _write_page(
     import pandas as pd
 
     from expressivity.report import page
-    from expressivity.sweeps.store import write_atomically
 
     claims = pd.DataFrame(
         [{"claim": c.sentence, "word": c.word, "kind": "required" if c.required else "empirical"} for c in found.claims]
@@ -204,4 +203,4 @@ def _write_page(
         results=found.result,
         environment=environment,
     )
-    write_atomically(store.folder / "report.html", text.encode())
+    _run.write_page(store.folder / "report.html", text)

@@ -70,7 +70,6 @@ def experiment(settings: Any, options: Any, *, title: str, claim: str) -> int:
         environment = _run.environment(**seconds)
         _run.write_json(store.folder / "environment.json", environment)
         from expressivity.report import page
-        from expressivity.sweeps.store import write_atomically
 
         tables = {
             f"Verdicts (possible: at most {settings.accuracy:g} of the error of the best constant)": frames["verdicts"],
@@ -93,7 +92,7 @@ def experiment(settings: Any, options: Any, *, title: str, claim: str) -> int:
             constants={(_task(case.target), norm): value for case in cases for norm, value in case.constants.items()},
             environment=environment,
         )
-        write_atomically(store.folder / "report.html", text.encode())
+        _run.write_page(store.folder / "report.html", text)
     for case in cases:
         print(_words(case))
     for sentence, held in checks:

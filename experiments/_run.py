@@ -1,5 +1,6 @@
 """What every experiment does around its science: folder, settings, environment, compilation cache, exit status."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -8,11 +9,45 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 Options = TypeVar("Options")
 Settings = TypeVar("Settings")
 HELD, FAILED, REFUSED = 0, 1, 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Machines:
+    """Where a run is worked at."""
+
+    distributed: bool = False
+    """This is one of several processes of one run with one --out. Slurm, Kubernetes, TPU slices and Open MPI say which
+    one; elsewhere give the next three options."""
+    coordinator: str | None = None
+    """HOST:PORT of process 0, the same for all processes."""
+    processes: int | None = None
+    """How many processes there are."""
+    process: int | None = None
+    """The number of this process, from 0."""
+    cluster: str | None = None
+    """Sends cells to a Dask cluster: tcp://HOST:PORT of its scheduler, or local:N for N processes here."""
+    timeout: float = 300.0
+    """Seconds to wait for the other processes, or for the cluster, at the beginning."""
+
+    def __post_init__(self) -> None:
+        given = {name: getattr(self, name) for name in ("coordinator", "processes", "process")}
+        for name, value in given.items():
+            if value is not None and not self.distributed:
+                raise ValueError(f"--{name} {value} belongs to a run of several processes; add --distributed.")
+        if self.distributed and self.cluster is not None:
+            raise ValueError(f"--distributed and --cluster {self.cluster} are two ways for one thing; choose one.")
+        if self.distributed:
+            from expressivity.sweeps import hosts
+
+            hosts.check(self.coordinator, self.processes, self.process, self.timeout)
+
+
+_machines, _until_end = Machines(), contextlib.ExitStack()
 
 
 def main(
@@ -29,9 +64,17 @@ def main(
     """
     import tyro
 
-    chosen = tyro.cli(options, args=argv, description=doc, prog=f"python -m experiments.{name}")
+    global _machines, _until_end
+    inline = tyro.conf.arg(name="")
+    both = dataclasses.make_dataclass(
+        "Both", [("experiment", Annotated[options, inline]), ("machines", Annotated[Machines, inline])]
+    )
+    program = f"python -m experiments.{name}"
     try:
-        return experiment(chosen)
+        chosen = tyro.cli(both, args=argv, description=doc, prog=program, config=(tyro.conf.FlagCreatePairsOff,))
+        _machines = chosen.machines
+        with contextlib.ExitStack() as _until_end:
+            return experiment(chosen.experiment)
     except (ValueError, TypeError, OSError) as error:
         print(str(error), file=sys.stderr)
     except RuntimeError as error:
@@ -65,37 +108,55 @@ def chosen(presets: Mapping[str, Settings], options: Any, field: str = "seeds") 
 
 
 def start_jax(where: str | None) -> None:
-    """Chooses the platform and switches the persistent compilation cache on. Called before JAX is used.
+    """Chooses the platform, switches the persistent compilation cache on, and meets the other machines.
 
-    The cache lies in JAX_COMPILATION_CACHE_DIR, or in the user's cache folder.
+    Called before JAX is used. The cache lies in JAX_COMPILATION_CACHE_DIR, or in the user's cache folder.
     """
     import jax
 
-    if where is not None:
-        jax.config.update("jax_platforms", {"gpu": "cuda"}.get(where, where))
+    platform = {"gpu": "cuda"}.get(where or "", where)
+    if platform is not None:
+        jax.config.update("jax_platforms", platform)
+    from expressivity.sweeps import cluster, join
     from expressivity.training import enable_compilation_cache
 
     home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
-    enable_compilation_cache(os.environ.get("JAX_COMPILATION_CACHE_DIR") or home / "expressivity" / "jax")
+    cache = os.environ.get("JAX_COMPILATION_CACHE_DIR") or home / "expressivity" / "jax"
+    enable_compilation_cache(cache)
     try:
-        jax.devices()
+        if _machines.distributed:
+            here = join(_machines.coordinator, _machines.processes, _machines.process, _machines.timeout)
+            if here.process:
+                print(f"Process {here.process} of {here.processes} is at work; process 0 says what comes out.")
+                _until_end.enter_context(contextlib.redirect_stdout(None))
+        jax.local_devices()
     except (RuntimeError, AssertionError) as error:  # JAX asserts where the one platform asked for is missing
         reason = (str(error) or "no such platform").splitlines()[0]
         raise ValueError(f"JAX finds no {where or 'device'} here ({reason}).") from None
+    if _machines.cluster is not None:
+        to = cluster.connect(_machines.cluster, timeout=_machines.timeout, platform=platform, cache=cache)
+        _until_end.enter_context(to)
 
 
 def write_json(path: pathlib.Path, content: Any) -> None:
     """The content as indented JSON, committed by rename."""
-    from expressivity.sweeps.store import write_atomically
+    from expressivity.sweeps import publish
 
-    write_atomically(path, (json.dumps(content, indent=2, sort_keys=True, default=str) + "\n").encode())
+    publish(path, (json.dumps(content, indent=2, sort_keys=True, default=str) + "\n").encode())
 
 
 def write_frame(path: pathlib.Path, frame: Any) -> None:
     """A table as CSV, committed by rename."""
-    from expressivity.sweeps.store import write_atomically
+    from expressivity.sweeps import publish
 
-    write_atomically(path, frame.to_csv(index=False, lineterminator="\n").encode())
+    publish(path, frame.to_csv(index=False, lineterminator="\n").encode())
+
+
+def write_page(path: pathlib.Path, text: str) -> None:
+    """A page of HTML, committed by rename."""
+    from expressivity.sweeps import publish
+
+    publish(path, text.encode())
 
 
 def settings(value: Any) -> dict[str, Any]:
@@ -119,7 +180,8 @@ def environment(**more: Any) -> dict[str, Any]:
         "machine": platform.platform(),
         "cores": os.cpu_count(),
         "packages": {name: metadata.version(name) for name in packages},
-        "devices": [f"{d.platform}: {d.device_kind}" for d in jax.devices()],
+        "devices": [f"{d.platform}: {d.device_kind}" for d in jax.local_devices()],
+        "processes": jax.process_count(),
         "precision": "training float32, evaluation and certificates float64",
         "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
         "command": [pathlib.Path(sys.argv[0]).name, *sys.argv[1:]],
@@ -148,7 +210,7 @@ def save_figure(figure: Any, path: pathlib.Path) -> bytes:
 
     import matplotlib.pyplot as plt
 
-    from expressivity.sweeps.store import write_atomically
+    from expressivity.sweeps import publish
 
     path.parent.mkdir(exist_ok=True)
     nothing = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Producer": None, "Creator": None}}
@@ -157,6 +219,6 @@ def save_figure(figure: Any, path: pathlib.Path) -> bytes:
         buffer = io.BytesIO()
         figure.savefig(buffer, format=kind, dpi=200, metadata=metadata)
         pictures[kind] = buffer.getvalue()
-        write_atomically(path.with_name(f"{path.name}.{kind}"), pictures[kind])
+        publish(path.with_name(f"{path.name}.{kind}"), pictures[kind])
     plt.close(figure)
     return pictures["png"]

@@ -69,7 +69,6 @@ def experiment(table: Table, settings: Any, options: Any) -> int:
         )
         _run.write_json(store.folder / "environment.json", environment)
         from expressivity.report import page
-        from expressivity.sweeps.store import write_atomically
 
         claim = (
             f"Networks of every width were trained to predict {table.target_column!r} from {table.dim} features on "
@@ -88,7 +87,7 @@ def experiment(table: Table, settings: Any, options: Any) -> int:
             results=result,
             environment=environment,
         )
-        write_atomically(store.folder / "report.html", text.encode())
+        _run.write_page(store.folder / "report.html", text)
     print(f"{table.name}: {table.rows} rows, n = {table.dim}; {NO_FLOOR}.")
     for sentence, held in checks:
         print(f"  {'holds' if held else 'FAILS'}: {sentence}")

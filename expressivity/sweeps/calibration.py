@@ -45,11 +45,6 @@ def choose(sweep: Sweep, store: Store) -> Sweep:
 def _remembered(store: Store, question: str, sweep: Sweep, measure: Any) -> dict[str, Any]:
     import jax
 
-    path = store.folder / FILE
-    try:
-        known = json.loads(path.read_text())
-    except (OSError, ValueError):
-        known = {}
     address = digest(
         {
             "question": question,
@@ -61,12 +56,26 @@ def _remembered(store: Store, question: str, sweep: Sweep, measure: Any) -> dict
             "platform": jax.default_backend(),
         }
     )
-    found = known.get(address) if isinstance(known, dict) else None
-    if not (isinstance(found, dict) and found.get("question") == question and "choice" in found):
-        found = {"question": question, **measure()}
-        known = known if isinstance(known, dict) else {}
-        write_atomically(path, (json.dumps(known | {address: found}, indent=2, sort_keys=True) + "\n").encode())
-    return found
+    path = store.folder / FILE
+
+    def known() -> dict[str, Any]:
+        try:
+            found = json.loads(path.read_text())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def found() -> dict[str, Any] | None:
+        facts = known().get(address)
+        good = isinstance(facts, dict) and facts.get("question") == question and "choice" in facts
+        return facts if good else None
+
+    def make() -> dict[str, Any]:
+        facts = {"question": question, **measure()}
+        write_atomically(path, (json.dumps(known() | {address: facts}, indent=2, sort_keys=True) + "\n").encode())
+        return facts
+
+    return store.once("calibration", found, make)
 
 
 def _measure_images(cell: Cell) -> dict[str, Any]:

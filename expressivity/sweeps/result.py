@@ -21,6 +21,7 @@ COLUMNS = (
     "fvu",
     "loss",
     "parameters",
+    "batching",
 )
 CELL = ("family", "task", "base", "width_rule", "width", "hidden_layers", "origin", "steps", "norm")
 
@@ -59,9 +60,10 @@ class SweepResult:
     Args:
         table: A pandas DataFrame, one row a cell, seed and norm, with the columns family, task, base (n), width_rule,
             width (units), hidden_layers, seed, origin, steps, status ("ok" or "diverged"), norm ("L1", "L2", "sup"),
-            error, half_width, fvu (the same in every norm), loss, parameters. A diverged network has no error. For
-            images the norms are "top-1" and "top-5" (part of the test images not told right; the half-width contains
-            the binomial interval of 95 %) and "cross-entropy".
+            error, half_width, fvu (the same in every norm), loss, parameters, and batching (how networks were trained
+            together: widths "packed" or "apart"; for images seeds by "loop" or "vmap"). A diverged network has no
+            error. For images the norms are "top-1" and "top-5" (part of the test images not told right; the half-width
+            contains the binomial interval of 95 %) and "cross-entropy".
         networks: By (family, width, hidden_layers, seed), as in the table's columns; diverged ones are missing. For
             functions a `ReLUNetwork`, for images a pair (model, state).
         timings: A DataFrame, one row a cell: compile_seconds, run_seconds, and whether it was trained now.

@@ -3,15 +3,17 @@
 import concurrent.futures
 import pickle
 import sys
+import time
 from typing import Any
 
 import numpy as np
 
-from expressivity.sweeps import functions, images
+from expressivity.sweeps import cluster, functions, images
 from expressivity.sweeps.calibration import choose
 from expressivity.sweeps.inspection import plan
+from expressivity.sweeps.party import POLL
 from expressivity.sweeps.result import COLUMNS, CURVE_COLUMNS, NetworkKey, SweepResult
-from expressivity.sweeps.store import Record, Store, write_atomically
+from expressivity.sweeps.store import Record, Store, publish
 from expressivity.sweeps.sweep import Cell, Sweep
 from expressivity.training import ImageTask
 
@@ -73,7 +75,7 @@ def write_tables(store: Store, result: SweepResult) -> None:
     if len(result.curves):
         frames["curves.csv"] = result.curves
     for name, frame in frames.items():
-        write_atomically(store.folder / name, frame.to_csv(index=False, lineterminator="\n").encode())
+        publish(store.folder / name, frame.to_csv(index=False, lineterminator="\n").encode())
 
 
 def collect(
@@ -83,9 +85,11 @@ def collect(
     import pandas as pd
     from tqdm import tqdm
 
+    executor = cluster.current() if executor is None else executor
     sweep = choose(sweep, store)
     cells = sweep.cells(order)
-    plan(store, [(cell.label, cell.key, cell.steps) for cell in cells])
+    if store.party is None or store.party.host.process == 0:
+        plan(store, [(cell.label, cell.key, cell.steps) for cell in cells])
     rows: list[dict[str, Any]] = []
     timings: list[dict[str, Any]] = []
     curves: list[dict[str, Any]] = []
@@ -94,23 +98,27 @@ def collect(
     best = float("inf")
     quiet = not sys.stderr.isatty()
     with tqdm(total=sum(c.steps for c in cells), unit="step", unit_scale=True, desc=title, disable=quiet) as bar:
-        tasks = {} if executor is None else _submitted(cells, store, executor)
+        tasks = {} if executor is None else _submitted(cells, store, executor, bar)
+        own = _Share(cells, store, bar) if store.party is not None and executor is None else None
         for cell in cells:
             key = cell.key
             name = f"{cell.label}-{key}"
-            fresh = key in tasks
+            fresh = key in tasks or (own is not None and key in own.trained)
             try:
-                if fresh:
+                if key in tasks:
                     tasks[key].result()
                 record = store.read(cell.label, key)
+                if record is None and own is not None and key in own.failures:
+                    failures[name] = own.failures[key]
+                    continue
                 if record is None:
                     record, fresh = _trained(cell, store, _Ticks(bar, cell.label, cell.steps)), True
-                else:
+                elif executor is None and own is None:
                     bar.update(cell.steps)
-            except (MemoryError, _runtime_error(), *_lost_workers()) as error:
-                failures[name] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason'}"
+            except _failures() as error:
+                failures[name] = _reason(error)
                 continue
-            rows += record.facts["rows"]
+            rows += _rows(cell, record)
             curves += record.facts.get("curve", [])
             kind = images if isinstance(cell.task, ImageTask) else functions
             networks |= kind.networks(cell, record)
@@ -141,13 +149,73 @@ def _trained(cell: Cell, store: Store, progress: functions.Progress) -> Record:
     return record
 
 
-def work(cell: Cell, folder: str) -> str:
-    """What a worker does: trains a cell into a folder that its leader holds open, and returns the cell's key."""
-    _trained(cell, Store(folder), lambda step, steps, losses: None)
-    return cell.key
+def work(cell: Cell, folder: str, key: str) -> str:
+    """What a worker does: trains a cell into a folder that its leader holds open, and returns the cell's key.
+
+    A cell that is there already is not trained again: a scheduler may send a task twice.
+
+    Raises:
+        ValueError: If the cell has another key here, because this worker computes on another platform.
+    """
+    if cell.key != key:
+        raise ValueError(
+            f"The cell {cell.label} is another one on this worker, which computes on "
+            f"{cell.settings['platform']!r}; choose the same --platform for workers and client."
+        )
+    store = Store(folder)
+    if store.read(cell.label, key) is None:
+        _trained(cell, store, lambda step, steps, losses: None)
+    return key
 
 
-def _submitted(cells: list[Cell], store: Store, executor: Any) -> dict[str, Any]:
+def _rows(cell: Cell, record: Record) -> list[dict[str, Any]]:
+    """The rows of a cell for the table, with how its networks were trained together."""
+    batching = record.facts.get("batching") or ("packed" if len(cell.rules) > 1 else "apart")
+    return [{**row, "batching": batching} for row in record.facts["rows"]]
+
+
+class _Share:
+    """What one of several processes does for a sweep: trains cells until all of them are there.
+
+    A process takes every N-th missing cell first, then what others have not begun. What another one is training it
+    waits for; the claim of a process that dies is free.
+    """
+
+    def __init__(self, cells: list[Cell], store: Store, bar: Any) -> None:
+        assert store.party is not None
+        self.trained: set[str] = set()
+        self.failures: dict[str, str] = {}
+        missing = [cell for cell in cells if store.read(cell.label, cell.key) is None]
+        bar.update(sum(cell.steps for cell in cells) - sum(cell.steps for cell in missing))
+        host = store.party.host
+        turns = [(host.process + turn) % host.processes for turn in range(host.processes)]
+        todo = [cell for turn in turns for cell in missing[turn :: host.processes]]
+        while todo:
+            left = []
+            for cell in todo:
+                if store.path(cell.label, cell.key).exists():
+                    bar.update(cell.steps)
+                elif not self._try(cell, store, bar):
+                    left.append(cell)
+            if len(left) == len(todo):
+                time.sleep(POLL)
+            todo = left
+
+    def _try(self, cell: Cell, store: Store, bar: Any) -> bool:
+        """Trains a cell unless another process is at it; whether this process is done with it."""
+        key = cell.key
+        with store.claim(f"{cell.label}-{key}") as mine:
+            if not mine or store.path(cell.label, key).exists():
+                return False
+            try:
+                _trained(cell, store, _Ticks(bar, cell.label, cell.steps))
+                self.trained.add(key)
+            except _failures() as error:
+                self.failures[key] = _reason(error)
+        return True
+
+
+def _submitted(cells: list[Cell], store: Store, executor: Any, bar: Any) -> dict[str, Any]:
     """A future by key for every cell that is not finished.
 
     Raises:
@@ -165,19 +233,31 @@ def _submitted(cells: list[Cell], store: Store, executor: Any) -> dict[str, Any]
                     f"The task {cell.task.name!r} cannot be sent to another process ({error}); use threads, or an "
                     "executor that sends functions by value, such as Dask's."
                 ) from None
-    return {cell.key: executor.submit(work, cell, str(store.folder)) for cell in missing}
+    bar.update(sum(cell.steps for cell in cells) - sum(cell.steps for cell in missing))
+    tasks = {}
+    for cell in missing:
+        task = executor.submit(work, cell, str(store.folder.absolute()), cell.key)
+        task.add_done_callback(lambda _, steps=cell.steps: bar.update(steps))
+        tasks[cell.key] = task
+    return tasks
 
 
-def _runtime_error() -> type[Exception]:
-    import jax
-
-    return jax.errors.JaxRuntimeError
-
-
-def _lost_workers() -> tuple[type[Exception], ...]:
+def _failures() -> tuple[type[BaseException], ...]:
+    """What may befall one cell without stopping the others: want of memory, or workers that are lost."""
     from concurrent.futures.process import BrokenProcessPool
 
-    return (BrokenProcessPool,)
+    import jax
+
+    found: tuple[type[BaseException], ...] = (MemoryError, jax.errors.JaxRuntimeError, BrokenProcessPool)
+    if "distributed" in sys.modules:
+        from distributed import KilledWorker
+
+        found += (KilledWorker, concurrent.futures.CancelledError)
+    return found
+
+
+def _reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason'}"
 
 
 class _Ticks:

@@ -2,24 +2,28 @@
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import io
 import json
 import logging
 import os
 import pathlib
-from typing import Any
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 
+from expressivity.sweeps import hosts, party
+from expressivity.sweeps.party import FolderInUse as FolderInUse
+
 SCHEMA = 1
 _MAGIC = "expressivity-cell"
+_DEFERRED: dict[pathlib.Path, bytes] = {}  # what process 0 writes, kept here for the case that it dies
+Made = TypeVar("Made")
 _log = logging.getLogger("expressivity")
-
-
-class FolderInUse(RuntimeError):
-    """Another process holds the lock of a folder."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,7 +51,7 @@ def write_atomically(path: Any, content: bytes) -> None:
         OSError: If it cannot be written, for instance because the disk is full; what was there before is unchanged.
     """
     path = pathlib.Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.part")
     try:
         with open(part, "wb") as file:
             file.write(content)
@@ -66,6 +70,17 @@ def write_atomically(path: Any, content: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def publish(path: Any, content: bytes) -> None:
+    """`write_atomically` for what a run has once, such as its tables: where several processes work, process 0 writes.
+
+    The others keep the content until it has done so, and write it themselves if it died.
+    """
+    if hosts.here().process == 0:
+        write_atomically(path, content)
+    else:
+        _DEFERRED[pathlib.Path(path).absolute()] = content
 
 
 def encode(record: Record, schema: int = SCHEMA) -> bytes:
@@ -104,10 +119,13 @@ class Store:
     Finished cells lie in `cells/`, addressed by their settings. A file that cannot be used is moved to `set_aside/`
     with one sentence in the log (logger "expressivity"), never deleted.
 
+    After `hosts.join` the folder belongs to all processes of the run: entering waits until all of them are there,
+    other runs are refused, and leaving, for all but process 0, waits until process 0 has written, or died.
+
     Raises:
-        FolderInUse: On entering, if another process has it open. The lock is the kernel's: it ends with its process,
+        FolderInUse: On entering, if another run has it open. The lock is the kernel's: it ends with its process,
             however that ends.
-        ValueError: On entering, if the folder cannot be made or written to.
+        ValueError: On entering, if the folder cannot be made, written to or locked, or other processes do not come.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder, Store(folder) as store:
@@ -119,40 +137,96 @@ class Store:
     def __init__(self, folder: Any) -> None:
         self.folder = pathlib.Path(folder)
         self.cells = self.folder / "cells"
+        self.party: party.Party | None = None
+        self._lock: Any = None
 
     def __enter__(self) -> "Store":
+        host = hosts.here()
         try:
             self.cells.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.folder / ".lock", "a+")
+            if host.process == 0:
+                self._lead(alone=host.processes == 1)
+            if host.processes > 1:
+                here = party.Party(self.folder, host)
+                here.enter()
+                self.party = here
         except OSError as error:
+            self._close()
             raise ValueError(
                 f"Cannot write to the output folder {str(self.folder)!r} ({error.strerror}); choose another one."
             ) from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.seek(0)
-            holder = self._lock.read().strip() or "unknown"
-            self._lock.close()
-            raise FolderInUse(
-                f"Another process (id {holder}) is working in {str(self.folder)!r}; wait for it to end or choose "
-                "another output folder."
-            ) from None
-        try:
-            self._lock.truncate(0)
-            self._lock.write(str(os.getpid()))
-            self._lock.flush()
-            for part in [*self.folder.glob(".*.part"), *self.folder.glob("*/.*.part")]:
-                part.unlink()  # what a killed process had begun to write
-        except OSError as error:
-            self._lock.close()
-            raise ValueError(
-                f"Cannot write to the output folder {str(self.folder)!r} ({error.strerror}); choose another one."
-            ) from None
+        except BaseException:
+            self._close()
+            raise
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._lock.close()
+    def _lead(self, alone: bool) -> None:
+        path = self.folder / ".lock"
+        self._lock = party.lock(path, 0.3)  # another process may be looking whether it is held
+        if self._lock is None:
+            raise party.in_use(path, self.folder)
+        members = [path for path in self.folder.glob(".lock.*") if party.busy(path, alone)]
+        if members:
+            raise party.in_use(members[0], self.folder)
+        self._lock.truncate(0)
+        self._lock.write(str(os.getpid()))
+        self._lock.flush()
+        for part in [*self.folder.glob(".*.part"), *self.folder.glob("*/.*.part")]:
+            part.unlink(missing_ok=True)  # what a killed process had begun to write
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if self.party is not None:
+                worked = kind is None or issubclass(kind, RuntimeError)  # of which some cells may have failed
+                if self.party.host.process and worked and self.party.inherits():
+                    for path, content in _DEFERRED.items():
+                        if path.is_relative_to(self.folder.absolute()):
+                            write_atomically(path, content)
+                elif self.party.host.process == 0:
+                    shutil.rmtree(self.folder / ".claims", ignore_errors=True)
+        finally:
+            if self.party is not None:
+                self.party.leave("finished" if kind is None else "failed")
+                self.party = None
+            self._close()
+
+    def _close(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    @contextlib.contextmanager
+    def claim(self, name: str) -> Iterator[bool]:
+        """Whether this process may do a piece of work now; while the block lasts no other process of the run may.
+
+        A claim ends with its process, however that ends.
+        """
+        if self.party is None:
+            yield True
+            return
+        path = self.folder / ".claims" / name
+        path.parent.mkdir(exist_ok=True)
+        file = party.lock(path)
+        if file is None:  # of a process that vanished without giving it back?
+            holder = path.read_text().strip() if path.is_file() else ""
+            yield holder.isdigit() and not self.party.lives(int(holder))
+            return
+        with file:
+            file.truncate(0)
+            file.write(str(self.party.host.process))
+            file.flush()
+            yield True
+
+    def once(self, name: str, found: Callable[[], Made | None], make: Callable[[], Made]) -> Made:
+        """What `found` gives; if it gives None, one process of the run calls `make` while the others wait for it."""
+        while True:
+            with self.claim(name) as mine:
+                known = found()
+                if known is not None:
+                    return known
+                if mine:
+                    return make()
+            time.sleep(party.POLL)
 
     def path(self, label: str, key: str) -> pathlib.Path:
         return self.cells / f"{label}-{key}.cell"
@@ -212,5 +286,8 @@ class Store:
         number = 1
         while (folder / f"{path.name}.{number}").exists():
             number += 1
-        os.replace(path, folder / f"{path.name}.{number}")
+        try:
+            os.replace(path, folder / f"{path.name}.{number}")
+        except FileNotFoundError:  # another process of the run was faster
+            return
         _log.warning("Cell file %s %s; it was moved to %s and is made again.", path.name, reason, folder)
