@@ -18,7 +18,9 @@ Processes are forked from a server that has imported the package and not yet use
 import contextlib
 import dataclasses
 import hashlib
+import importlib
 import io
+import itertools
 import json
 import multiprocessing
 import os
@@ -35,6 +37,7 @@ from experiments import _run
 
 MOMENTS = ("training", "committing", "fitting", "reporting")
 HOLD = 0.05  # seconds that a process waits at a moment that was asked for
+CHUNK = 256  # steps of a call of the program, at most
 PATIENCE = 600.0  # seconds that a run may take undisturbed
 UNEQUAL = {"timings.csv", "environment.json", "report.html", ".lock"}  # hold times or the process
 
@@ -59,15 +62,17 @@ class Kill:
         aimed: The moment it was killed at, or "any".
         last: What it reported last.
         alive: Seconds from its start to its end.
-        known: By cell, steps that were in a state or a finished file when it died.
-        begun: By cell, the first steps that it reported, less one call.
         ended: Whether it was at its end before it could be killed.
+        reached: By cell, the steps that it had reported last.
+        resumed: By cell, the steps of the state that it went on from.
     """
 
     aimed: str
     last: str
     alive: float
     ended: bool
+    reached: dict[str, int] = dataclasses.field(default_factory=dict)
+    resumed: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 def job(folder: str, cache: str, pipe: Any, hold: str) -> None:
@@ -90,6 +95,8 @@ def work(folder: str, cache: str, pipe: Any, hold: str) -> int:
     from expressivity import data, sweeps, training
     from expressivity.sweeps import functions, images, store
 
+    run: Any = importlib.import_module("expressivity.sweeps.run")  # the package has a function of that name
+
     functions.KEEP_SECONDS = images.KEEP_SECONDS = 0.0
 
     def tell(moment: str, detail: str = "") -> None:
@@ -110,17 +117,30 @@ def work(folder: str, cache: str, pipe: Any, hold: str) -> int:
 
         setattr(module, name, outer)
 
+    ticks, read = run._Ticks.__call__, store.Store.read_partial
+
+    def tick(self: Any, step: int, steps: int, losses: Any) -> None:
+        pipe.send(("reached", (self.label, step)))
+        ticks(self, step, steps, losses)
+
+    def read_partial(self: Any, label: str, key: str) -> Any:
+        found = read(self, label, key)
+        pipe.send(("resumed", (label, found.facts["step"] if found else 0)))
+        return found
+
+    run._Ticks.__call__ = tick
+    store.Store.read_partial = read_partial  # pyright: ignore[reportAttributeAccessIssue]
     told(store.os, "replace", "committing", before=True)
     told(store.Store, "write_partial", "training")
     told(sweeps.SweepResult, "fit", "fitting")
     told(_run, "write_frame", "reporting")
     told(_depth, "finish", "reporting", before=True)
     width_laws.PRESETS["smoke"] = dataclasses.replace(
-        width_laws.SMOKE, widths=(2, 3, 4, 6, 8), seeds=4, steps=600, resamples=100, simulations=4
+        width_laws.SMOKE, widths=(2, 3, 4, 6, 8), seeds=4, steps=600, resamples=100, simulations=2
     )
     options = width_laws.Options("smoke", pathlib.Path(folder) / "laws")
     status = width_laws.experiment(options)
-    task = training.ImageTask(*(data.fashion_mnist(split).first(5) for split in ("train", "test")))
+    task = training.ImageTask(data.fashion_mnist("train").first(5), data.fashion_mnist("test").first(5))
     family = ex.AllConv6(classes=10, channels=(8, 8), batch_norm=True, dropout=0.2)
     recipe = ex.Recipe(300, 16, 0.05, "momentum")
     ex.run(ex.Sweep(family, ["0.5x", "1x"], task, 2, recipe, evaluations=20), pathlib.Path(folder) / "images")
@@ -141,6 +161,8 @@ def start(folder: pathlib.Path, cache: pathlib.Path, hold: str = "") -> tuple[An
 def follow(process: Any, pipe: Any, aimed: str, count: int, deadline: float) -> Kill:
     """Kills the process at the `count`-th report of the moment, or at the deadline, and says what was seen."""
     begun, last, ended = time.monotonic(), "started", False
+    reached: dict[str, int] = {}
+    resumed: dict[str, int] = {}
     while True:
         left = begun + deadline - time.monotonic()
         if left <= 0:
@@ -148,10 +170,13 @@ def follow(process: Any, pipe: Any, aimed: str, count: int, deadline: float) -> 
         try:
             if not pipe.poll(left):
                 break
-            moment, _ = pipe.recv()
+            moment, detail = pipe.recv()
         except EOFError:
             ended = True
             break
+        if moment in ("reached", "resumed"):
+            (reached if moment == "reached" else resumed)[detail[0]] = detail[1]
+            continue
         last = moment
         if moment == aimed:
             count -= 1
@@ -164,7 +189,7 @@ def follow(process: Any, pipe: Any, aimed: str, count: int, deadline: float) -> 
             os.kill(process.pid, signal.SIGKILL)
     process.join()
     pipe.close()
-    return Kill(aimed, last, time.monotonic() - begun, ended)
+    return Kill(aimed, last, time.monotonic() - begun, ended, reached, resumed)
 
 
 def content(folder: pathlib.Path) -> dict[str, str]:
@@ -178,8 +203,14 @@ def content(folder: pathlib.Path) -> dict[str, str]:
     }
 
 
+def lost(before: Kill, after: Kill) -> int:
+    """The most steps of one cell that a process had reported and the next one did not find."""
+    both = before.reached.keys() & after.resumed.keys()
+    return max((before.reached[cell] - after.resumed[cell] for cell in both), default=0)
+
+
 def campaign(settings: Settings, folder: pathlib.Path) -> tuple[list[Kill], list[str]]:
-    """The kills, and every difference from the undisturbed run in a sentence."""
+    """The kills, and every difference from the undisturbed run, and every loss of more than a call, in a sentence."""
     choose = random.Random(settings.seed)
     cache = folder / "cache"
     warm = follow(*start(folder / "warm", cache), "", 0, PATIENCE)
@@ -187,7 +218,8 @@ def campaign(settings: Settings, folder: pathlib.Path) -> tuple[list[Kill], list
     if not (warm.ended and whole.ended and whole.last == "end"):
         raise RuntimeError(f"The undisturbed run did not end well; it said {whole.last!r} last.")
     kills: list[Kill] = []
-    finished = 0
+    problems: list[str] = []
+    finished, last = 0, None
     while len(kills) < settings.kills:
         number = len(kills)
         target = folder / f"killed-{finished}"
@@ -196,16 +228,18 @@ def campaign(settings: Settings, folder: pathlib.Path) -> tuple[list[Kill], list
         else:
             aimed, count, limit = "any", 0, choose.uniform(0.1, 1.0) * whole.alive
         found = follow(*start(target, cache, aimed), aimed, count, limit)
+        if kills and last == target and lost(kills[-1], found) > CHUNK:
+            problems.append(f"{target.name}: {lost(kills[-1], found)} steps of a cell were lost, a call has {CHUNK}")
+        last = target
         if found.ended:
             finished += 1  # too late: this folder is complete, and the next one begins
         else:
             kills.append(found)
-    problems = []
     for number in range(finished + 1):
         target = folder / f"killed-{number}"
-        last = follow(*start(target, cache), "", 0, PATIENCE)
-        if last.last != "end":
-            problems.append(f"the run in {target.name} did not end well; it said {last.last!r} last")
+        end = follow(*start(target, cache), "", 0, PATIENCE)
+        if end.last != "end":
+            problems.append(f"the run in {target.name} did not end well; it said {end.last!r} last")
         ours, theirs = content(folder / "whole"), content(target)
         problems += [f"{target.name}: {name} is missing" for name in ours if name not in theirs]
         problems += [f"{target.name}: {name} was left behind" for name in theirs if name not in ours]
@@ -221,6 +255,8 @@ def main(settings: Settings) -> int:
         print(f"  killed at {kill.aimed:10s} after {kill.alive:5.2f} s, last report: {kill.last}")
     for problem in problems:
         print(f"  FAILS: {problem}")
+    steps = [lost(a, b) for a, b in itertools.pairwise(kills)]
+    print(f"Steps of a cell that were lost: at most {max(steps, default=0)}; a state follows every call of {CHUNK}.")
     print(json.dumps({moment: sum(kill.last == moment for kill in kills) for moment in ("started", *MOMENTS)}))
     print(f"{len(kills)} kills: the claim {'FAILS' if problems else 'holds'}.")
     return _run.FAILED if problems else _run.HELD
