@@ -230,7 +230,7 @@ def summary(
                 "accuracy": 100 * right.mean(),
                 "low": 100 * low,
                 "high": 100 * high,
-                "deviation over seeds": 100 * right.std(ddof=1) if len(right) > 1 else math.nan,
+                "deviation over seeds": round(100 * right.std(ddof=1), 12) if len(right) > 1 else math.nan,
                 "seeds": len(right),
                 "still at the start": stuck,
                 "accuracy a million MACs": 1e8 * right.mean() / macs,
