@@ -153,11 +153,7 @@ def draw_figure(fits: list[Any], norm: str) -> Any:
 def experiment(options: Options) -> int:
     """Trains, fits, simulates, draws, and returns the exit status."""
     begun = time.perf_counter()
-    settings = PRESETS[options.preset]
-    if options.seeds is not None:
-        if options.seeds < 1:
-            raise ValueError(f"--seeds is at least 1; got {options.seeds}.")
-        settings = dataclasses.replace(settings, seeds=options.seeds)
+    settings = _run.chosen(PRESETS, options)
     _run.start_jax(options.platform)
     import expressivity as ex
     from experiments import _depth
@@ -195,13 +191,12 @@ def experiment(options: Options) -> int:
         )
         for comparison in comparisons:
             print(f"  finding: {comparison}")
-        claim = " ".join((__doc__ or "").split("\n\n")[1].removeprefix("Claim. ").split())
         return _depth.finish(
             cells,
             options,
             settings,
             "Laws of the error against width",
-            claim,
+            _run.claim(__doc__),
             check(fits, simulated),
             {
                 "table": result.table,
