@@ -3,7 +3,7 @@
 import contextlib
 import contextvars
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 RETRIES = 3  # of a task that failed
@@ -72,7 +72,6 @@ def connect(address: str, *, timeout: float = 300.0, platform: str | None = None
             place = address
         try:
             client = stack.enter_context(distributed.Client(place, timeout=timeout))
-            client.register_plugin(_setup(platform, None if cache is None else str(cache)))
             client.wait_for_workers(1, timeout=timeout)
         except (OSError, TimeoutError, ValueError) as error:
             reason = (str(error) or type(error).__name__).splitlines()[0]
@@ -80,7 +79,7 @@ def connect(address: str, *, timeout: float = 300.0, platform: str | None = None
                 f"The Dask cluster {address} does not answer with a worker within {timeout:g} s ({reason}); start "
                 "`dask scheduler` and `dask worker` with this package, and name the scheduler's address."
             ) from None
-        executor = client.get_executor(retries=RETRIES, pure=False)
+        executor = Executor(client, platform, None if cache is None else str(cache))
         token = _EXECUTOR.set(executor)
         try:
             yield executor
@@ -88,21 +87,33 @@ def connect(address: str, *, timeout: float = 300.0, platform: str | None = None
             _EXECUTOR.reset(token)
 
 
-def _setup(platform: str | None, cache: str | None) -> Any:
-    """What every worker does when it begins, also one that is restarted."""
-    from distributed import WorkerPlugin
+class Executor:
+    """Sends work to the workers of a Dask client, which first choose their platform and compilation cache.
 
-    class Setup(WorkerPlugin):
-        name = "expressivity"
+    Args:
+        client: The client.
+        platform: What they compute on.
+        cache: The folder of their cache.
+    """
 
-        def setup(self, worker: Any) -> None:
-            import jax
+    def __init__(self, client: Any, platform: str | None, cache: str | None) -> None:
+        self.client, self.platform, self.cache = client, platform, cache
+        self._executor = client.get_executor(retries=RETRIES, pure=False)
 
-            from expressivity.training import enable_compilation_cache
+    def submit(self, function: Callable[..., Any], *args: Any) -> Any:
+        """A future of `concurrent.futures`; a task that fails, and one whose worker is lost, is tried again."""
+        return self._executor.submit(prepared, self.platform, self.cache, function, *args)
 
-            if platform is not None:
-                jax.config.update("jax_platforms", platform)
-            if cache is not None:
-                enable_compilation_cache(cache)
 
-    return Setup()
+def prepared(platform: str | None, cache: str | None, function: Callable[..., Any], *args: Any) -> Any:
+    """`function(*args)` on a worker, after its settings: it may have been restarted since it last got some."""
+    import jax
+
+    from expressivity.training import enable_compilation_cache
+
+    known = jax.config.values
+    if platform is not None and known["jax_platforms"] != platform:
+        jax.config.update("jax_platforms", platform)
+    if cache is not None and known["jax_compilation_cache_dir"] != cache:
+        enable_compilation_cache(cache)
+    return function(*args)
