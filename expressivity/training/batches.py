@@ -1,6 +1,7 @@
 """Minibatches sampled once and used by every program of a sweep."""
 
 import collections
+import contextlib
 import threading
 import time
 from typing import Any
@@ -21,19 +22,23 @@ _samplers: "collections.OrderedDict[Any, Any]" = collections.OrderedDict()
 _lock = threading.Lock()
 
 
-def _address(task: AbstractTask, size: int, count: int) -> tuple[Any, ...]:
+def _address(task: AbstractTask, size: int, count: int, device: Any) -> tuple[Any, ...]:
     try:
         hash(task)
         name: Any = task
     except TypeError:  # a task that holds arrays
         name = task.fingerprint
-    return name, size, count, jnp.result_type(float)
+    return name, size, count, jnp.result_type(float), device
 
 
-def sampler(task: AbstractTask, size: int, count: int) -> tuple[Any, float]:
+def _on(device: Any) -> Any:
+    return contextlib.nullcontext() if device is None else jax.default_device(device)
+
+
+def sampler(task: AbstractTask, size: int, count: int, device: Any = None) -> tuple[Any, float]:
     """The compiled program (arrays, key, first step, steps) -> batches, and the seconds that compiling took now."""
-    address = _address(task, size, count)
-    with _lock:
+    address = _address(task, size, count, device)
+    with _lock, _on(device):
         if address in _samplers:
             _samplers.move_to_end(address)
             return _samplers[address], 0.0
@@ -55,21 +60,26 @@ def sampler(task: AbstractTask, size: int, count: int) -> tuple[Any, float]:
         return _samplers[address], time.perf_counter() - begun
 
 
-def minibatches(task: AbstractTask, root: int, first: int, size: int, count: int, needed: int | None = None) -> Batches:
+def minibatches(
+    task: AbstractTask, root: int, first: int, size: int, count: int, needed: int | None = None, device: Any = None
+) -> Batches:
     """The minibatches of `count` steps from `first` on: x of shape (count, n, size) and y of shape (count, m, size).
 
     Only the first `needed` of them are filled; the others are 0. A function of the arguments alone. The last 128 MiB
-    are remembered, since the widths and depths of a sweep train on the same ones.
+    are remembered, since the widths and depths of a sweep train on the same ones. They are made on `device`, by default
+    where JAX computes if it is told nothing.
     """
     needed = count if needed is None else needed
-    address = (*_address(task, size, count), root, first, needed)
+    address = (*_address(task, size, count, device), root, first, needed)
     with _lock:
         if address in _remembered:
             _remembered.move_to_end(address)
             return _remembered[address]
-    program, _ = sampler(task, size, count)
-    key = jax.random.fold_in(jax.random.key(root), 2**32 - 1)
-    made = program(_arrays(eqx.filter(task, eqx.is_array)), key, *(jnp.asarray(n, jnp.int32) for n in (first, needed)))
+    program, _ = sampler(task, size, count, device)
+    with _on(device):
+        key = jax.random.fold_in(jax.random.key(root), 2**32 - 1)
+        arrays = _arrays(eqx.filter(task, eqx.is_array))
+        made = program(arrays, key, *(jnp.asarray(n, jnp.int32) for n in (first, needed)))
     with _lock:
         _remembered[address] = made
         while sum(x.nbytes + y.nbytes for x, y in _remembered.values()) > BYTES:

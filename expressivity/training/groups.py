@@ -10,6 +10,7 @@ import numpy as np
 
 from expressivity.relu.network import ReLUNetwork
 from expressivity.training import ensemble, program
+from expressivity.training.devices import placed
 from expressivity.training.states import OtherRun, Snapshot, checked, checked_step, like, to_numpy
 
 LOSS_STEPS = 100  # the loss reported is the mean over so many last steps
@@ -56,8 +57,8 @@ class Group:
 
     def advance(self, x: Any, y: Any, factor: np.ndarray, calls: list[tuple[int, int]]) -> None:
         """The steps `calls`, (first, how many), on the minibatches x, y."""
-        rates = jax.numpy.asarray(factor[:, None] * self.rates, x.dtype)
-        weight_decay = jax.numpy.asarray(self.weight_decay, x.dtype)
+        rates = (factor[:, None] * self.rates).astype(x.dtype)
+        weight_decay = np.asarray(self.weight_decay, x.dtype)
         losses = np.zeros((len(factor), self.count))
         for first, count in calls:
             self.parameters, self.state, found = self.compiled.run(
@@ -91,12 +92,11 @@ class Groups:
         self.history = np.zeros((0, self.size))
         self.healthy = np.ones(self.size, dtype=bool)
         self.groups: list[Group] = []
-        for first in range(0, self.size, shape.nets):
-            rows = list(range(first, min(first + shape.nets, self.size)))
-            places = [*rows, *rows[:1] * (shape.nets - len(rows))]
+        for first in range(0, self.size, compiled.nets):
+            rows = list(range(first, min(first + compiled.nets, self.size)))
+            places = [*rows, *rows[:1] * (compiled.nets - len(rows))]
             packed = ensemble.pack([networks[i] for i in places], shape.width, shape.dtype)
-            # copies: the program overwrites its arguments, and JAX may share the memory of NumPy arrays
-            parameters = jax.tree.map(lambda leaf: jax.numpy.array(leaf, copy=True), packed)
+            parameters = placed(packed, compiled.parameters)
             state, none = compiled.start(parameters), np.zeros((0, len(rows)))
             self.groups.append(Group(compiled, places, len(rows), rates[places], parameters, state, none, weight_decay))
 

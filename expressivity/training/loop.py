@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import dataclasses
-import functools
 import math
 import os
 import time
@@ -17,6 +16,7 @@ from expressivity.relu.calculus import pad_depth, pad_width
 from expressivity.relu.network import ReLUNetwork
 from expressivity.training import ensemble, program
 from expressivity.training.batches import minibatches, sampler
+from expressivity.training.devices import chosen, is_default, shared, shares
 from expressivity.training.groups import LOSS_STEPS as LOSS_STEPS
 from expressivity.training.groups import Groups, in_precision, nets_a_program
 from expressivity.training.recipes import Recipe
@@ -58,17 +58,17 @@ def train(
     progress: Callable[[int, int, np.ndarray], None] | None = None,
     resume: Snapshot | None = None,
     keep: Callable[[Callable[[], Snapshot]], None] | None = None,
+    devices: Any = None,
     root: int = 0,
 ) -> TrainingResult:
     r"""Trains one network for every width and every seed, all on the same minibatches, by the mean squared error.
 
     The network of seed s and width w starts as `family.init(fold_in(key(root), s), w)`; step t reads the minibatch of
     `(root, t)`. On CPU the result of a seed does not depend on which other seeds are trained with it, bit for bit, and
-    a run that goes on from a snapshot is the same run, bit for bit.
-    Several widths are one program: narrow networks are padded by zeros to the widest, which they stay, exactly, since
-    a padded unit outputs 0 and receives gradient 0; the results agree with those of the width alone to rounding. It
-    saves compilations and costs the time of the widest net for each; [`programs`](#expressivity.training.programs)
-    groups widths well. The precision is the one JAX is set to.
+    a run that goes on from a snapshot is the same run, bit for bit. Several widths are one program: narrow networks are
+    padded by zeros to the widest, which they stay, exactly, since a padded unit outputs 0 and receives gradient 0; the
+    results agree with those of the width alone to rounding. It saves compilations and costs the time of the widest net
+    for each; [`programs`](#expressivity.training.programs) groups widths well. The precision is the one JAX is set to.
 
     Args:
         family: The networks.
@@ -83,12 +83,16 @@ def train(
             the order (width, seed) of the product.
         resume: A snapshot to go on from.
         keep: Called after each chunk of steps with a function that makes a snapshot.
+        devices: The devices of this process that train, each its own nets: a number, a sequence of JAX devices, or None
+            for all. On CPU several are used once there are more nets than one program holds, and the result does not
+            depend on how many: bit for bit with every named optimiser that treats each weight by itself (Adam and 18
+            more were compared), to rounding with others, whose sums over weights the compiler may fuse otherwise.
         root: Randomness of the whole run.
 
     Raises:
         TypeError: If the family is no MLP, or an argument is not of its type.
-        ValueError: If shapes do not fit, a width or seed is given twice, the optimiser does not leave padded weights at
-            zero, or a snapshot is of another run.
+        ValueError: If shapes do not fit, a width or seed is given twice, devices are not there, the optimiser does not
+            leave padded weights at zero, or a snapshot is of another run.
 
     >>> import expressivity as ex
     >>> from expressivity import training
@@ -118,22 +122,25 @@ def train(
     key = jax.random.key(root)
     networks = [_start(family, net, key, start or {}) for net in nets]
 
-    cpu = jax.default_backend() == "cpu"
-    lanes = min(2, os.cpu_count() or 1) if cpu else 1
+    there = chosen(devices)
+    cpu = there[0].platform == "cpu"
+    each, used = shares(len(nets), there, nets_a_program(max(widths), recipe.batch_size) if cpu else None)
+    used, source = ((), None) if is_default(used) else (used, used[0])
+    lanes = min(2, os.cpu_count() or 1) if cpu and len(used) < 2 else 1
     shape = program.Shape(
         inputs=family.input_dim,
         outputs=family.output_dim,
         width=max(widths),
         hidden_layers=family.hidden_layers,
-        nets=nets_a_program(max(widths), recipe.batch_size) if cpu else len(nets),
+        nets=each,
         batch=recipe.batch_size,
         chunk=CHUNK,
         optimiser=recipe.optimiser,
         decays=_decays(recipe),
         double=jax.numpy.result_type(float) == np.float64,
     )
-    compiled, compile_seconds = program.compiled(shape)
-    compile_seconds += sampler(task, recipe.batch_size, CHUNK)[1]
+    compiled, compile_seconds = program.compiled(shape, used)
+    compile_seconds += sampler(task, recipe.batch_size, CHUNK, source)[1]
     rates = np.tile(recipe.rates(len(seeds)), len(widths))
     run = Groups(shape, compiled, networks, rates, recipe.weight_decay)
     if resume is not None:
@@ -141,10 +148,13 @@ def train(
     factors, begin = recipe.factors(), run.step
     with concurrent.futures.ThreadPoolExecutor(lanes + 1) as pool:
 
-        def batches(first: int) -> concurrent.futures.Future[Any]:
-            with_precision = functools.partial(in_precision, shape.double, minibatches)
+        def made(first: int) -> Any:
             needed = min(CHUNK, recipe.steps - first)
-            return pool.submit(with_precision, task, root, first, recipe.batch_size, CHUNK, needed)
+            found = minibatches(task, root, first, recipe.batch_size, CHUNK, needed, source)
+            return shared(found, compiled.whole)
+
+        def batches(first: int) -> concurrent.futures.Future[Any]:
+            return pool.submit(in_precision, shape.double, made, first)
 
         coming = batches(begin) if begin < recipe.steps else None
         for first in range(begin, recipe.steps, CHUNK):

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from expressivity.training import devices as devices_
 from expressivity.training import ensemble
 from expressivity.training.recipes import RATE_INSIDE, Recipe
 from expressivity.training.states import varying_axes
@@ -128,34 +129,75 @@ def net_axes(shape: Shape) -> Any:
     return varying_axes(few, many)
 
 
+def sharded(shape: Shape, mesh: Any) -> tuple[Any, tuple[Any, ...], tuple[Any, ...]]:
+    """The program of `shape` on every device of a mesh of the axis "nets", each for networks of its own.
+
+    Returns:
+        The function for `jax.jit`, already with its shardings; its arguments as shapes, for all networks; the shardings
+        of the arguments. The mesh may be abstract, to lower the program for devices that are not here.
+    """
+    count = mesh.shape[devices_.NETS]
+    parameters, state = devices_.specs(net_axes(shape), devices_.NETS)
+    along, whole = devices_.spec(1, devices_.NETS), devices_.spec(-1, devices_.NETS)
+    takes, gives = (parameters, state, whole, whole, along, whole, whole, whole), (parameters, state, along)
+    function = jax.shard_map(chunk_function(shape), mesh=mesh, in_specs=takes, out_specs=gives, check_vma=False)
+    takes, gives = devices_.shardings(mesh, takes), devices_.shardings(mesh, gives)
+    jitted = jax.jit(function, in_shardings=takes, out_shardings=gives, donate_argnums=(0, 1))
+    return jitted, arguments(dataclasses.replace(shape, nets=count * shape.nets)), takes
+
+
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """A compiled training program, and the seconds that this took."""
+    """A compiled training program, and the seconds that this took.
+
+    Args:
+        run: The program.
+        start: Makes the optimiser's state.
+        compile_seconds: What compiling both took.
+        nets: Networks on all devices.
+        parameters: Shardings of the parameters; None where JAX places arrays by itself.
+        state: Shardings of the optimiser's state.
+        whole: The sharding of what every device reads all of.
+    """
 
     run: Any
     start: Any
     compile_seconds: float
+    nets: int
+    parameters: Any = None
+    state: Any = None
+    whole: Any = None
 
 
 _lock = threading.Lock()
 
 
 @functools.lru_cache(maxsize=64)
-def _compiled(shape: Shape) -> Program:
+def _compiled(shape: Shape, devices: tuple[Any, ...]) -> Program:
     begun = time.perf_counter()
     with jax.enable_x64(shape.double):
-        shapes = arguments(shape)
-        run = jax.jit(chunk_function(shape), donate_argnums=(0, 1)).lower(*shapes).compile()
-        start = jax.jit(state_function(shape)).lower(shapes[0]).compile()
-    return Program(run, start, time.perf_counter() - begun)
+        if not devices:
+            shapes = arguments(shape)
+            run = jax.jit(chunk_function(shape), donate_argnums=(0, 1)).lower(*shapes).compile()
+            start = jax.jit(state_function(shape)).lower(shapes[0]).compile()
+            return Program(run, start, time.perf_counter() - begun, shape.nets)
+        function, shapes, (parameters, state, whole, *_) = sharded(shape, devices_.mesh_of(devices, devices_.NETS))
+        run = function.lower(*shapes).compile()
+        start = jax.jit(state_function(shape), in_shardings=(parameters,), out_shardings=state)
+        start = start.lower(shapes[0]).compile()
+        nets = shape.nets * len(devices)
+        return Program(run, start, time.perf_counter() - begun, nets, parameters, state, whole)
 
 
-def compiled(shape: Shape) -> tuple[Program, float]:
-    """The program of that shape, and the seconds that compiling it took now (0 if it was there)."""
+def compiled(shape: Shape, devices: tuple[Any, ...] = ()) -> tuple[Program, float]:
+    """The program of that shape, and the seconds that compiling it took now (0 if it was there).
+
+    With devices it trains `shape.nets` networks on each of them.
+    """
     with _lock:
         begun = time.perf_counter()
         before = _compiled.cache_info().misses
-        program = _compiled(shape)
+        program = _compiled(shape, devices)
         return program, time.perf_counter() - begun if _compiled.cache_info().misses > before else 0.0
 
 

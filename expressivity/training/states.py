@@ -40,11 +40,11 @@ def to_numpy(leaf: Any) -> np.ndarray:
 
 
 def like(array: np.ndarray, leaf: Any) -> Any:
-    """What `to_numpy` made into `array`, as a JAX array in memory of its own: a random key if `leaf` holds keys."""
+    """What `to_numpy` made into `array`, as a JAX array in memory of its own, where `leaf` lies and of its kind."""
     made = jax.numpy.array(array, copy=True)
     if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(made, impl=jax.random.key_impl(leaf))
-    return made
+        made = jax.random.wrap_key_data(made, impl=jax.random.key_impl(leaf))
+    return jax.device_put(made, leaf.sharding)
 
 
 def checked(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
