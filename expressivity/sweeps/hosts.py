@@ -8,7 +8,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from typing import NoReturn
 
+_LATER = 10.0  # seconds by which others may have begun to wait later
 _POLL = 0.1  # seconds between two tries to reach the coordinator
 
 
@@ -88,8 +90,8 @@ def join(
     devices: cells need no communication, and a service that stays would end all processes when one of them dies.
     Afterwards `jax.devices()` lists the devices of all processes, `jax.local_devices()` those of this one.
 
-    Call it before JAX computes anything. If the others do not come in time, or one of them dies meanwhile, this prints
-    one sentence and ends the process with status 2: JAX itself would abort it.
+    Call it before JAX computes anything. If the others do not come in time, one of them dies meanwhile, or there is no
+    device, this prints one sentence and ends the process with status 2: JAX itself would abort it.
 
     Args:
         coordinator: HOST:PORT of process 0, the same for all. Without it Slurm, Kubernetes, a TPU slice or Open MPI
@@ -114,7 +116,7 @@ def join(
         _bindable(coordinator)
     elif coordinator is not None:
         _reach(coordinator, end, timeout)
-    with _watched(end, f"Not all {processes or ''} processes came".replace("  ", " "), coordinator, timeout):
+    with _watched(end, f"Not all {processes or ''} processes came".replace("  ", " "), coordinator, timeout) as watch:
         patience = int(timeout) + 60  # beyond the watch, so that JAX does not abort first
         try:
             jax.distributed.initialize(
@@ -125,15 +127,18 @@ def join(
                 heartbeat_timeout_seconds=patience,
                 shutdown_timeout_seconds=patience,
             )
-        except (ValueError, RuntimeError, OSError, KeyError) as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            if coordinator is None:
+            jax.local_devices()  # devices are exchanged while the service is there
+        except (ValueError, RuntimeError, OSError, KeyError, AssertionError) as error:
+            reason = (str(error) or "no such platform").splitlines()[0]
+            if not jax.distributed.is_initialized():
                 raise ValueError(
-                    f"Neither Slurm, Kubernetes, a TPU slice nor Open MPI tells here where the other processes are "
-                    f"({reason}); give --coordinator HOST:PORT --processes N --process K."
+                    f"JAX cannot meet the other processes ({reason}); where neither Slurm, Kubernetes, a TPU slice nor "
+                    "Open MPI tells where they are, give --coordinator HOST:PORT --processes N --process K."
                 ) from None
-            raise ValueError(f"JAX cannot meet the other processes at {coordinator} ({reason}).") from None
-        jax.local_devices()  # devices are exchanged while the service is there
+            # JAX would abort the others if this process ended before they gave up, and abort this one if it raised
+            watch.cancel()
+            sentence = f"JAX finds no device for this process of several ({reason}); choose another --platform for all."
+            _end(sentence, max(0.0, end - time.monotonic()) + _LATER)
         found = Host(jax.process_index(), jax.process_count(), coordinator or "found", timeout)
         jax.distributed.shutdown()
     _HERE[0] = found
@@ -171,23 +176,28 @@ def _reach(coordinator: str, end: float, timeout: float) -> None:
     )
 
 
+def _end(sentence: str, seconds: float = 0.0) -> NoReturn:
+    sys.stderr.write(f"{sentence}\n")
+    sys.stderr.flush()
+    time.sleep(seconds)
+    os._exit(2)
+
+
 @contextlib.contextmanager
-def _watched(end: float, what: str, coordinator: str | None, timeout: float) -> Iterator[None]:
+def _watched(end: float, what: str, coordinator: str | None, timeout: float) -> Iterator[threading.Timer]:
     """Ends the process with a sentence if the block takes too long: JAX waits in C++ and would abort."""
 
     def give_up() -> None:
         place = f" to {coordinator}" if coordinator else ""
-        sys.stderr.write(
+        _end(
             f"{what}{place} within {timeout:g} s; start the missing ones, look whether one of them failed, or wait "
-            "longer with --timeout SECONDS.\n"
+            "longer with --timeout SECONDS."
         )
-        sys.stderr.flush()
-        os._exit(2)
 
     watch = threading.Timer(max(0.0, end - time.monotonic()), give_up)
     watch.daemon = True
     watch.start()
     try:
-        yield
+        yield watch
     finally:
         watch.cancel()

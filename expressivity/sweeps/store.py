@@ -178,10 +178,11 @@ class Store:
         try:
             if self.party is not None:
                 worked = kind is None or issubclass(kind, RuntimeError)  # of which some cells may have failed
+                here = self.folder.absolute()
+                kept = {path: _DEFERRED.pop(path) for path in list(_DEFERRED) if path.is_relative_to(here)}
                 if self.party.host.process and worked and self.party.inherits():
-                    for path, content in _DEFERRED.items():
-                        if path.is_relative_to(self.folder.absolute()):
-                            write_atomically(path, content)
+                    for path, content in kept.items():
+                        write_atomically(path, content)
                 elif self.party.host.process == 0:
                     shutil.rmtree(self.folder / ".claims", ignore_errors=True)
         finally:
