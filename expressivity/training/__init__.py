@@ -17,3 +17,5 @@ from expressivity.training.schedules import Schedule as Schedule
 from expressivity.training.task import AbstractTask as AbstractTask
 from expressivity.training.task import TableTask as TableTask
 from expressivity.training.task import TargetTask as TargetTask
+from expressivity.training.wide import WideResult as WideResult
+from expressivity.training.wide import train_wide as train_wide

@@ -136,7 +136,7 @@ def train(
         batch=recipe.batch_size,
         chunk=CHUNK,
         optimiser=recipe.optimiser,
-        decays=_decays(recipe),
+        decays=decays(recipe),
         double=jax.numpy.result_type(float) == np.float64,
     )
     compiled, compile_seconds = program.compiled(shape, used)
@@ -186,7 +186,8 @@ def train(
     return TrainingResult(found, status, loss, compile_seconds, time.perf_counter() - begun - compile_seconds)
 
 
-def _decays(recipe: Recipe) -> tuple[bool, bool]:
+def decays(recipe: Recipe) -> tuple[bool, bool]:
+    """Whether weights, and biases, take part in weight decay."""
     return recipe.weight_decay > 0, recipe.weight_decay > 0 and recipe.decay in ("all", "caffe")
 
 
