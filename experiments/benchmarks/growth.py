@@ -39,7 +39,7 @@ class Settings:
     """Points of one evaluation."""
     middle: tuple[int, int, int, int] = (16, 8, 4, 256)
     """Seeds, width, hidden layers and points where another axis varies."""
-    rounds: int = 3
+    rounds: int = 5
     out: pathlib.Path = pathlib.Path("runs/growth")
 
 
@@ -55,10 +55,14 @@ def operations(seeds: int, width: int, hidden_layers: int, points: int) -> float
 
 
 def memory_model(seeds: int, width: int, hidden_layers: int, points: int, nets: int, chunk: int) -> float:
-    """Bytes: weights with two moments in every group of `nets`, activations of one group, minibatches of a chunk."""
+    """Bytes: weights with two moments in every group of `nets`, minibatches of a chunk, activations of one group.
+
+    Each hidden layer keeps its input and its output for the way back: in a loop over layers the output of one and the
+    input of the next are two arrays.
+    """
     groups = -(-seeds // nets)
     weights = width * INPUTS + width + (hidden_layers - 1) * (width * width + width) + width + 1
-    activations = nets * width * points * (hidden_layers + 1)
+    activations = nets * width * points * 2 * hidden_layers
     return 4 * (groups * nets * 3 * weights + activations + chunk * points * (INPUTS + 1))
 
 
@@ -161,9 +165,17 @@ def main(settings: Settings) -> int:
     return 0
 
 
+def _time(seconds: float, _: Any) -> str:
+    for unit, name in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
+        if seconds >= 0.999 * unit:
+            return f"{seconds / unit:.3g} {name}"
+    return f"{seconds:.1e} s"
+
+
 def draw(frame: Any) -> Any:
     """Time above, memory below, one column an axis; models as lines."""
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     names = {
         "seeds": "seeds",
@@ -190,8 +202,20 @@ def draw(frame: Any) -> Any:
             bottom.set_axis_off()
         for ax in (top, bottom):
             ax.spines[["top", "right"]].set_visible(False)
-    axes[0, 0].set_ylabel("seconds a step (or an evaluation)")
-    axes[1, 0].set_ylabel("MiB")
+            ax.xaxis.set_minor_locator(NullLocator())
+        if axis != "evaluated":
+            marks = group["value"].tolist()
+            marks = marks[:: 2 if len(marks) > 7 else 1]
+            for ax in (top, bottom):
+                ax.set_xticks(marks, [f"{mark:,}" for mark in marks])
+            bottom.set_yscale("log", base=2)
+            bottom.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            bottom.yaxis.set_minor_locator(NullLocator())
+        top.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+        top.yaxis.set_major_formatter(FuncFormatter(_time))
+        top.yaxis.set_minor_locator(NullLocator())
+    axes[0, 0].set_ylabel("time of a step\n(right: of an evaluation)")
+    axes[1, 0].set_ylabel("memory, MiB")
     axes[0, 0].legend(frameon=False, fontsize="small")
     axes[1, 0].legend(frameon=False, fontsize="small")
     return figure
