@@ -1,5 +1,6 @@
 """The compiled program that takes optimiser steps of image networks, and the one that reads their logits."""
 
+import concurrent.futures
 import dataclasses
 import functools
 import threading
@@ -218,15 +219,18 @@ def _compiled(shape: ImageShape, test_batch: int, statistics: str) -> ImageProgr
             )
         memory = jax.eval_shape(start_function(shape), model)
         shapes = arguments(shape, (model, state, memory))
-        run = jax.jit(chunk_function(shape), donate_argnums=(0,)).lower(*shapes).compile()
-        start = jax.jit(start_function(shape)).lower(model).compile()
         images = jax.ShapeDtypeStruct((test_batch, *shape.input_size), jnp.uint8)
-        logits = jax.jit(logits_function(shape)).lower(model, state, images).compile()
-        moments = None
+        lowered = [
+            jax.jit(chunk_function(shape), donate_argnums=(0,)).lower(*shapes),
+            jax.jit(start_function(shape)).lower(model),
+            jax.jit(logits_function(shape)).lower(model, state, images),
+        ]
         if statistics == "recomputed" and jax.tree.leaves(state):
             images = jax.ShapeDtypeStruct((shape.batch, *shape.input_size), jnp.uint8)
-            moments = jax.jit(moments_function(shape)).lower(model, state, images, shapes[4]).compile()
-    return ImageProgram(run, start, logits, moments)
+            lowered.append(jax.jit(moments_function(shape)).lower(model, state, images, shapes[4]))
+    with concurrent.futures.ThreadPoolExecutor() as pool:  # XLA compiles a program on one core, and lets go of the GIL
+        run, start, logits, *moments = pool.map(lambda one: one.compile(), lowered)
+    return ImageProgram(run, start, logits, moments[0] if moments else None)
 
 
 def compiled(shape: ImageShape, test_batch: int, statistics: str = "running") -> tuple[ImageProgram, float]:
