@@ -9,7 +9,7 @@ cores. On two cores two virtual devices took 1.02 to 1.05 times as long as two t
 device (medians of five interleaved rounds; widths 4 and 16, six hidden layers, batch 512, 16 or 32 nets; the machine
 also ran another training at low priority), so they gain nothing there.
 
-Networks for images are trained on one device of the process.
+How networks for images lie on devices says `expressivity.training.image_devices`.
 """
 
 from collections.abc import Sequence

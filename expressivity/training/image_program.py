@@ -13,6 +13,8 @@ import numpy as np
 
 from expressivity.data.pipes import Pipe
 from expressivity.models.objective import objective
+from expressivity.training.devices import NETS
+from expressivity.training.image_devices import Spread
 from expressivity.training.parametrisation import leaf_factors
 from expressivity.training.recipes import RATE_INSIDE, Recipe
 from expressivity.width import Width
@@ -209,8 +211,21 @@ class ImageProgram:
 _lock = threading.Lock()
 
 
+def on_devices(shape: ImageShape, spread: Spread, mesh: Any = None) -> Any:
+    """`chunk_function` for several devices, jitted; the mesh may be abstract, to lower it for devices elsewhere."""
+    where = spread.mesh if mesh is None else mesh
+    takes, gives = spread.shardings(where)
+    if spread.along == NETS:
+        own = dataclasses.replace(shape, nets=shape.nets // len(spread.devices))
+        inside, outside = spread.partitions()
+        function = jax.shard_map(chunk_function(own), mesh=where, in_specs=inside, out_specs=outside, check_vma=False)
+    else:
+        function = chunk_function(shape)
+    return jax.jit(function, donate_argnums=(0,), in_shardings=takes, out_shardings=gives)
+
+
 @functools.lru_cache(maxsize=32)
-def _compiled(shape: ImageShape, test_batch: int, statistics: str) -> ImageProgram:
+def _compiled(shape: ImageShape, test_batch: int, statistics: str, spread: Spread | None) -> ImageProgram:
     with jax.enable_x64(shape.double):
         model, state = jax.eval_shape(lambda: fresh(shape, jax.random.key(0), "original"))
         if shape.nets:
@@ -220,8 +235,9 @@ def _compiled(shape: ImageShape, test_batch: int, statistics: str) -> ImageProgr
         memory = jax.eval_shape(start_function(shape), model)
         shapes = arguments(shape, (model, state, memory))
         images = jax.ShapeDtypeStruct((test_batch, *shape.input_size), jnp.uint8)
+        chunk = on_devices(shape, spread) if spread else jax.jit(chunk_function(shape), donate_argnums=(0,))
         lowered = [
-            jax.jit(chunk_function(shape), donate_argnums=(0,)).lower(*shapes),
+            chunk.lower(*shapes),
             jax.jit(start_function(shape)).lower(model),
             jax.jit(logits_function(shape)).lower(model, state, images),
         ]
@@ -233,12 +249,17 @@ def _compiled(shape: ImageShape, test_batch: int, statistics: str) -> ImageProgr
     return ImageProgram(run, start, logits, moments[0] if moments else None)
 
 
-def compiled(shape: ImageShape, test_batch: int, statistics: str = "running") -> tuple[ImageProgram, float]:
-    """The programs of that shape, and the seconds that compiling them took now (0 if they were there)."""
+def compiled(
+    shape: ImageShape, test_batch: int, statistics: str = "running", spread: Spread | None = None
+) -> tuple[ImageProgram, float]:
+    """The programs of that shape, and the seconds that compiling them took now (0 if they were there).
+
+    Only the one that trains is for several devices.
+    """
     with _lock:
         begun = time.perf_counter()
         before = _compiled.cache_info().misses
-        program = _compiled(shape, test_batch, statistics)
+        program = _compiled(shape, test_batch, statistics, spread)
         return program, time.perf_counter() - begun if _compiled.cache_info().misses > before else 0.0
 
 

@@ -13,8 +13,10 @@ import jax
 import numpy as np
 
 from expressivity.models.family import WidthLike, as_width
+from expressivity.training import image_devices
 from expressivity.training import image_program as program
 from expressivity.training.groups import LOSS_STEPS, in_precision
+from expressivity.training.image_devices import Spread
 from expressivity.training.image_task import ImageTask
 from expressivity.training.loop import whole_numbers
 from expressivity.training.recipes import Recipe
@@ -69,6 +71,7 @@ def train_images(
     driver: str = "auto",
     batching: str = "auto",
     layout: str | None = None,
+    devices: Any = None,
     progress: Callable[[int, int, np.ndarray], None] | None = None,
     resume: Snapshot | None = None,
     keep: Callable[[Callable[[], Snapshot]], None] | None = None,
@@ -95,6 +98,8 @@ def train_images(
         evaluations: How many times the test set is read, at equal distances; the last time at the end.
         driver: "scan" takes many steps in one call, "step" one; "auto" chooses.
         batching: "loop" trains seeds one after the other, "vmap" in one program; "auto" chooses.
+        devices: The devices of this process that train, as `train` takes them: seeds under `vmap` are spread over them,
+            otherwise the batch is, on as many as divide it. None takes one on CPU, and all elsewhere.
         layout: "batch_last" or "nhwc"; by default "batch_last" on CPU and "nhwc" elsewhere.
         progress: Called with (steps done, steps, losses of the last step).
         resume: A snapshot to go on from.
@@ -120,6 +125,8 @@ def train_images(
     cpu = jax.default_backend() == "cpu"
     layout = layout or ("batch_last" if cpu else "nhwc")
     driver, batching = _choice(driver, batching, layout, cpu)
+    spread = image_devices.spread(devices, batching, len(seeds), recipe.batch_size)
+    places = spread.places if spread else len(seeds)
     bytes_a_step = recipe.batch_size * math.prod(task.train.input_size)
     shape = program.ImageShape(
         family=family,
@@ -134,17 +141,17 @@ def train_images(
         precision=recipe.precision,
         layout=layout,
         driver=driver,
-        nets=len(seeds) if batching == "vmap" else 0,
+        nets=places if batching == "vmap" else 0,
         double=jax.numpy.result_type(float) == np.float64,
     )
     shape.specs  # noqa: B018 - refuses images that are too small
     test_batch = max(1, min(TEST_BATCH, len(task.test), TEST_BYTES // math.prod(task.test.input_size)))
-    made, compile_seconds = program.compiled(shape, test_batch, recipe.statistics)
-    run = _Run(shape, made, task, recipe, seeds, root, test_batch)
+    made, compile_seconds = program.compiled(shape, test_batch, recipe.statistics, spread)
+    run = _Run(shape, made, task, recipe, seeds, root, test_batch, spread)
     if resume is not None:
         run.restore(resume)
     stops = sorted({max(1, round(recipe.steps * (i + 1) / evaluations)) for i in range(evaluations)})
-    lanes = min(2, os.cpu_count() or 1) if cpu else 1
+    lanes = min(2, os.cpu_count() or 1) if cpu and not spread else 1
     with concurrent.futures.ThreadPoolExecutor(lanes + 1) as pool:
         coming: Any = pool.submit(run.batches, run.step, stops) if run.step < recipe.steps else None
         while run.step < recipe.steps:
@@ -173,9 +180,13 @@ class _Run:
         seeds: tuple[int, ...],
         root: int,
         test_batch: int,
+        spread: Spread | None = None,
     ) -> None:
         self.shape, self.made, self.task, self.recipe, self.seeds = shape, made, task, recipe, seeds
-        self.root, self.test_batch, self.step = root, test_batch, 0
+        self.root, self.test_batch, self.step, self.spread = root, test_batch, 0, spread
+        takes = spread.shardings()[0] if spread else (None,) * 7
+        self.place, images, labels, _, whole, own_place, _ = takes[:7]
+        self.data_places = images, labels
         key = jax.random.key(root)
         self.augmentation = jax.random.fold_in(key, 2**32 - 3)
         own = [jax.random.fold_in(key, seed) for seed in seeds]
@@ -183,12 +194,16 @@ class _Run:
         drops = [jax.random.fold_in(key, 2**32 - 4) for key in own]
         if shape.nets:
             fresh, drops = [jax.tree.map(lambda *leaves: jax.numpy.stack(leaves), *fresh)], [jax.numpy.stack(drops)]
+            if spread:
+                fresh, drops = jax.tree.map(lambda leaf: spread.filled(leaf, len(seeds)), (fresh, drops))
         # copies: the program overwrites its arguments
         copied = [jax.tree.map(lambda leaf: jax.numpy.array(leaf, copy=True), one) for one in fresh]
-        self.carries = [(model, state, made.start(model)) for model, state in copied]
-        self.drops = drops
+        self.carries = [image_devices.put((model, state, made.start(model)), self.place) for model, state in copied]
+        self.augmentation = image_devices.put(self.augmentation, whole)
+        self.drops = [image_devices.put(keys, own_place) for keys in drops]
         self.factors = recipe.factors()
         self.rates = recipe.rates(len(seeds))
+        self.rates = np.concatenate([self.rates, np.repeat(self.rates[:1], max(shape.nets - len(seeds), 0))])
         self.history = np.zeros((0, len(seeds)))
         self.since = np.zeros((0, len(seeds)))
         self.healthy = np.ones(len(seeds), bool)
@@ -208,14 +223,14 @@ class _Run:
     def advance(self, pool: Any, lanes: int, images: np.ndarray, labels: np.ndarray, count: int) -> None:
         """`count` steps of all networks."""
         double = self.shape.double
-        device = [jax.device_put(array) for array in (images, labels)]
+        device = [jax.device_put(array, where) for array, where in zip((images, labels), self.data_places, strict=True)]
         numbers = list(range(len(self.carries)))
         work = functools.partial(in_precision, double, self._lane, device, count)
         done = [pool.submit(work, numbers[lane::lanes]) for lane in range(lanes)]
         losses = np.zeros((count, len(self.seeds)))
         for future in done:
             for number, found in future.result().items():
-                losses[:, slice(None) if self.shape.nets else slice(number, number + 1)] = found
+                losses[:, slice(None) if self.shape.nets else slice(number, number + 1)] = found[:, : len(self.seeds)]
         self.healthy &= np.isfinite(losses).all(0)
         self.history = np.concatenate([self.history, losses])[-LOSS_STEPS:]
         self.since = np.concatenate([self.since, losses])
@@ -251,7 +266,7 @@ class _Run:
         self.last_logits = []
         for carry in self.tested():
             logits = program.logits(self.shape, self.made, carry, self.task.test.images, self.test_batch)
-            self.last_logits += list(logits) if self.shape.nets else [logits]
+            self.last_logits += list(logits)[: len(self.seeds)] if self.shape.nets else [logits]
 
     def evaluate(self) -> None:
         """Reads the test set and adds a row a seed to the curve."""
@@ -271,20 +286,26 @@ class _Run:
 
     def tested(self) -> list[Any]:
         """The carries with the moments that the test set is read with."""
+        carries = [image_devices.gathered(carry, self.spread) for carry in self.carries]
         if self.made.moments is None:
-            return self.carries
+            return carries
         # spread over the set, which may be sorted by class
         total, size = len(self.task.train), self.recipe.batch_size
         count = max(1, min(total, STATISTICS_IMAGES) // size) * size
         images = self.task.train.images[np.random.default_rng(0).permutation(total)[np.arange(count) % total]]
-        return [program.recomputed(self.shape, self.made, carry, images) for carry in self.carries]
+        return [program.recomputed(self.shape, self.made, carry, images) for carry in carries]
 
     def snapshot(self) -> Snapshot:
         """The run as it is now."""
         arrays = {"history": self.history, "since": self.since, "healthy": self.healthy.copy()}
         for number, carry in enumerate(self.carries):
-            arrays |= {f"{number}/{place}": to_numpy(leaf) for place, leaf in enumerate(jax.tree.leaves(carry))}
+            arrays |= {f"{number}/{place}": self._kept(leaf) for place, leaf in enumerate(jax.tree.leaves(carry))}
         return Snapshot(self.step, arrays, list(self.curve))
+
+    def _kept(self, leaf: Any) -> np.ndarray:
+        """An array in NumPy, without places that are only filled up."""
+        array = to_numpy(leaf)
+        return array[: len(self.seeds)] if self.shape.nets else array
 
     def restore(self, snapshot: Snapshot) -> None:
         """Goes on from a snapshot of the same run.
@@ -301,9 +322,12 @@ class _Run:
         carries, total = [], len(snapshot.arrays)
         for number, carry in enumerate(self.carries):
             leaves, tree = jax.tree.flatten(carry)
-            now = [to_numpy(leaf) for leaf in leaves]
+            now = [self._kept(leaf) for leaf in leaves]
             found = [checked(snapshot.arrays, f"{number}/{i}", old.shape, old.dtype) for i, old in enumerate(now)]
-            carries.append(tree.unflatten([like(new, leaf) for new, leaf in zip(found, leaves, strict=True)]))
+            if self.spread:
+                found = [self.spread.filled(new, nets) for new in found]
+            carry = tree.unflatten([like(new, leaf) for new, leaf in zip(found, leaves, strict=True)])
+            carries.append(image_devices.put(carry, self.place))
             total -= len(leaves)
         if total != 3:
             raise OtherRun("The snapshot is of another run: it holds more arrays than this one; start afresh.")
@@ -317,7 +341,10 @@ class _Run:
         nets: list[Any] = []
         for carry in self.tested():
             model_state = jax.tree.map(np.asarray, carry[:2])
-            split = [jax.tree.map(lambda leaf, i=i: leaf[i], model_state) for i in range(self.shape.nets)]
+            split = [
+                jax.tree.map(lambda leaf, i=i: leaf[i], model_state)
+                for i in range(min(self.shape.nets, len(self.seeds)))
+            ]
             nets += split or [model_state]
         networks, status, loss, logits = {}, {}, {}, {}
         for number, seed in enumerate(self.seeds):
