@@ -59,7 +59,7 @@ class Settings:
     arms: tuple[Arm, ...] = ("original", "he", "mup")
     mup_variants: tuple[int, ...] = (0, 1, 5)
     seeds: int = 3
-    steps: int = 250
+    steps: int = 200
     batch_size: int = 32
     learning_rate: float = 0.01
     drops: tuple[float, ...] | None = (0.6, 0.85)

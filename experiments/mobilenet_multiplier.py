@@ -40,7 +40,7 @@ class Settings:
     few: tuple[float, ...] = (0.25,)
     shallow: bool = True
     seeds: int = 4
-    steps: int = 300
+    steps: int = 220
     batch_size: int = 32
     learning_rate: float = 3e-3
 

@@ -203,6 +203,11 @@ def content(folder: pathlib.Path) -> dict[str, str]:
     }
 
 
+def committed(folder: pathlib.Path) -> dict[str, str]:
+    """By name, a hash of every finished cell."""
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("cells/*.cell")}
+
+
 def lost(before: Kill, after: Kill) -> int:
     """The most steps of one cell that a process had reported and the next one did not find."""
     both = before.reached.keys() & after.resumed.keys()
@@ -220,6 +225,7 @@ def campaign(settings: Settings, folder: pathlib.Path) -> tuple[list[Kill], list
     kills: list[Kill] = []
     problems: list[str] = []
     finished, last = 0, None
+    kept: dict[str, str] = {}
     while len(kills) < settings.kills:
         number = len(kills)
         target = folder / f"killed-{finished}"
@@ -230,8 +236,10 @@ def campaign(settings: Settings, folder: pathlib.Path) -> tuple[list[Kill], list
         found = follow(*start(target, cache, aimed), aimed, count, limit)
         if kills and last == target and lost(kills[-1], found) > CHUNK:
             problems.append(f"{target.name}: {lost(kills[-1], found)} steps of a cell were lost, a call has {CHUNK}")
-        last = target
+        last, before, kept = target, kept, committed(target)
+        problems += [f"{name} was finished, and was made again" for name in before if kept.get(name) != before[name]]
         if found.ended:
+            kept = {}
             finished += 1  # too late: this folder is complete, and the next one begins
         else:
             kills.append(found)

@@ -238,19 +238,38 @@ def _rows(content: bytes) -> Any:
 
 
 def _holder(folder: pathlib.Path) -> str | None:
-    """The process that holds the lock of a folder, if one does; read off the kernel's list where there is one."""
-    path = folder / ".lock"
+    """The process that works in a folder, if one does: its leader, or a member of a run of several processes."""
+    holder = _locked_by(folder / ".lock")
+    members = sorted(folder.glob(".lock.*")) if holder is None else []
+    return next((found for path in members if (found := _locked_by(path))), holder)
+
+
+def _locked_by(path: pathlib.Path) -> str | None:
+    """What the holder of a lock has written into its file, its process id first; None if nobody holds it.
+
+    Read off the kernel's list where there is one, so that nobody who wants the lock finds it taken.
+    """
     try:
         held = f":{path.stat().st_ino} "
         with open(path) as lock, contextlib.suppress(OSError):
             kernel = pathlib.Path("/proc/locks")
             if kernel.is_file():
                 found = any(held in line and "FLOCK" in line for line in kernel.read_text().splitlines())
-                return (lock.read().strip() or "unknown") if found else None
+                return _pid(lock.read()) if found else None
             try:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except OSError:
-                return lock.read().strip() or "unknown"
+                return _pid(lock.read())
     except OSError:
         pass
     return None
+
+
+def _pid(text: str) -> str:
+    """The process id in a lock file: alone, or among the facts of a member."""
+    try:
+        facts = json.loads(text)
+    except ValueError:
+        facts = text.strip()
+    found = facts.get("pid") if isinstance(facts, dict) else facts
+    return str(found) if found else "unknown"

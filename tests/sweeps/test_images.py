@@ -1,11 +1,4 @@
-"""Sweeps over image families: rows, curves, laws between families, killed runs, and the intervals."""
-
-import os
-import pathlib
-import signal
-import subprocess
-import sys
-import time
+"""Sweeps over image families: rows, curves, laws between families, and the intervals."""
 
 import numpy as np
 import pytest
@@ -84,57 +77,6 @@ def arrays_of(network):
     import jax
 
     return jax.tree.leaves(network)
-
-
-SCRIPT = """
-import sys
-import expressivity as ex
-from expressivity import data, training
-from expressivity.sweeps import images
-from expressivity.training import enable_compilation_cache
-images.KEEP_SECONDS = 0.0
-enable_compilation_cache(sys.argv[2])
-task = training.ImageTask(*(data.fashion_mnist(split).first(5) for split in ("train", "test")))
-family = ex.AllConv6(classes=10, channels=(8, 8), batch_norm=True, dropout=0.2)
-sweep = ex.Sweep(family, ["0.5x", "1x"], task, 2, ex.Recipe(300, 16, 0.05, "momentum"), evaluations=60)
-ex.run(sweep, sys.argv[1])
-"""
-
-
-@pytest.mark.slow
-def test_a_killed_run_goes_on_inside_a_cell(tmp_path):
-    """The tables of a run that was killed while it trained are those of one that was not, byte for byte."""
-    cache = tmp_path / "cache"
-
-    def start(folder):
-        return subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, str(folder), str(cache)],
-            env={**os.environ, "JAX_PLATFORMS": "cpu"},
-            stderr=subprocess.DEVNULL,
-        )
-
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert start(whole).wait() == 0
-    kills = 0
-    for _ in range(3):
-        process = start(killed)
-        seen = time.monotonic()
-        while not list((killed / "partial").glob("*.cell")) and process.poll() is None and time.monotonic() < seen + 60:
-            time.sleep(0.005)
-        time.sleep(0.1)
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            kills += 1
-        process.wait()
-    assert kills > 0
-    assert start(killed).wait() == 0
-    for name in ("table.csv", "curves.csv"):
-        assert (whole / name).read_bytes() == (killed / name).read_bytes()
-    assert leftovers(killed) == leftovers(whole)
-
-
-def leftovers(folder: pathlib.Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize(("wrong", "count"), [(0, 20), (3, 20), (20, 20), (57, 500)])

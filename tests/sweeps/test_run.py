@@ -1,12 +1,6 @@
 """Running sweeps: what the table says, stopping and going on, damaged cells, and the right errors."""
 
 import math
-import os
-import pathlib
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pandas as pd
@@ -18,16 +12,6 @@ from expressivity.training import train
 
 DISC = ex.targets.norm_squared(ex.Ball(2))
 RECIPE = ex.Recipe(20, 16, 0.01)
-
-SCRIPT = """
-import sys
-import expressivity as ex
-from expressivity.training import enable_compilation_cache
-enable_compilation_cache(sys.argv[2])
-families = [ex.MLP(2, hidden_layers=h) for h in (1, 2)]
-sweep = ex.Sweep(families, ["n-1", "n", "n+1"], ex.targets.norm_squared(ex.Ball(2)), 2, ex.Recipe(40, 16, 0.01))
-ex.run(sweep, sys.argv[1], order=12)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -202,41 +186,6 @@ def test_merging_keeps_every_row(small):
     both = merge([result, result])
     assert len(both.table) == 2 * len(result.table)
     assert both.networks.keys() == result.networks.keys()
-
-
-def start(folder, cache):
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(folder), str(cache)],
-        env=os.environ | {"JAX_PLATFORMS": "cpu"},
-    )
-
-
-def finished(folder: pathlib.Path) -> dict[str, int]:
-    return {path.name: path.stat().st_mtime_ns for path in (folder / "cells").glob("*.cell")}
-
-
-@pytest.mark.slow
-def test_killed_at_several_moments_it_ends_in_the_same_table(tmp_path):
-    cache, whole, broken = tmp_path / "cache", tmp_path / "whole", tmp_path / "broken"
-    assert start(whole, cache).wait() == 0
-    kept: dict[str, int] = {}
-    for count in (0, 1, 3, 5):
-        process = start(broken, cache)
-        while process.poll() is None and not (
-            (broken / "cells").exists() and len(finished(broken)) >= count and (broken / ".lock").exists()
-        ):
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        now = finished(broken)
-        assert kept.items() <= now.items()  # what was finished is not written again
-        kept = now
-    assert not (broken / "table.csv").exists()
-    assert start(broken, cache).wait() == 0
-    assert kept.items() <= finished(broken).items()
-    assert finished(broken).keys() == finished(whole).keys()
-    assert (broken / "table.csv").read_bytes() == (whole / "table.csv").read_bytes()
-    assert not list(broken.rglob("*.part"))
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip"])

@@ -8,6 +8,7 @@ from jax.sharding import AbstractMesh
 
 import expressivity as ex
 from expressivity import data, training
+from expressivity.data import pipes
 from expressivity.training import image_devices, image_program
 
 FAMILY = ex.AllConv6(classes=10, channels=(4, 8), batch_norm=True, dropout=0.2)
@@ -30,6 +31,7 @@ def trained(task, seeds, batching, devices, **more):
 def test_two_devices_give_the_numbers_of_one(task, seeds, batching, along):
     """In float64 to 1e-9: seeds are cut up, three of them with a copy in the fourth place, or the batch of one is."""
     found = image_devices.spread(2, batching, len(seeds), RECIPE.batch_size)
+    assert found is not None
     assert found.along == along
     one, two = trained(task, seeds, batching, 1), trained(task, seeds, batching, 2)
     assert list(two.networks) == list(two.logits) == list(seeds)
@@ -52,10 +54,12 @@ def test_a_state_does_not_know_how_many_devices_there_were(task):
 
 def test_a_batch_is_cut_only_into_equal_parts():
     there = jax.local_devices() * 4  # as if there were so many
-    assert len(image_devices.spread_on(there[:8], "loop", 2, 12).devices) == 6
-    assert image_devices.spread_on(there[:8], "loop", 2, 13) is None
-    found = image_devices.spread_on(there[:8], "vmap", 9, 13)
-    assert (len(found.devices), found.places) == (5, 10)
+    cut = [image_devices.spread_on(there[:8], *how) for how in (("loop", 2, 12), ("loop", 2, 13), ("vmap", 9, 13))]
+    assert [one and (one.along, len(one.devices), one.places) for one in cut] == [
+        ("images", 6, 0),
+        None,
+        ("nets", 5, 10),
+    ]
 
 
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
@@ -64,9 +68,8 @@ def test_lowers_for_four_devices(along, platform):
     there = jax.local_devices() * 2
     nets = 4 if along == "nets" else 0
     spread = image_devices.Spread(along, tuple(there), nets)
-    task = training.ImageTask(data.fashion_mnist("train").first(1), data.fashion_mnist("test").first(1))
     shape = image_program.ImageShape(
-        FAMILY, ex.Width(), (28, 28, 1), task.pipe, 8, 3, "momentum", "all", None, "bfloat16", "nhwc", "scan", nets
+        FAMILY, ex.Width(), (28, 28, 1), pipes.Pipe(), 8, 3, "momentum", "all", None, "bfloat16", "nhwc", "scan", nets
     )
     model, state = jax.eval_shape(lambda: image_program.fresh(shape, jax.random.key(0), "he"))
     if nets:
