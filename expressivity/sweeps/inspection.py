@@ -5,12 +5,13 @@ import dataclasses
 import fcntl
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from expressivity.sweeps.store import Store, decode, write_atomically
 
 PLAN = "plan.json"
+FAILED = "failed.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,10 +20,11 @@ class CellState:
 
     Args:
         name: Label and key, as its file is named.
-        state: "finished", "partial" (there is a state to go on from), "missing" or "damaged".
+        state: "finished", "failed" (the last run could not train it), "partial" (there is a state to go on from),
+            "missing" or "damaged".
         steps: Optimiser steps of all its networks; 0 where the plan does not say.
         done: How many of them are taken.
-        reason: Why it is damaged.
+        reason: Why it failed or is damaged.
     """
 
     name: str
@@ -71,6 +73,26 @@ def plan(store: Store, cells: Sequence[tuple[str, str, int]]) -> None:
         write_atomically(path, (json.dumps(wanted, indent=1) + "\n").encode())
 
 
+def note_failures(store: Store, failures: Mapping[str, str], tried: Sequence[str]) -> None:
+    """Writes why cells failed, by name; what is known of others is kept, and of those that were tried replaced."""
+    path = store.folder / FAILED
+    before = _failed(store.folder)
+    now = {name: reason for name, reason in before.items() if name not in tried} | dict(failures)
+    if now:
+        if now != before:
+            write_atomically(path, (json.dumps(now, indent=1) + "\n").encode())
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _failed(folder: pathlib.Path) -> dict[str, str]:
+    try:
+        found = json.loads((folder / FAILED).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def inspect(folder: Any) -> RunState:
     """The state of the run in `folder`; every cell is read, and nothing is changed.
 
@@ -87,7 +109,7 @@ def inspect(folder: Any) -> RunState:
     folder = pathlib.Path(folder)
     if not (folder / "cells").is_dir():
         raise ValueError(f"{str(folder)!r} is not the folder of a run: it has no folder 'cells'.")
-    planned = _plan(folder)
+    planned, failed = _plan(folder), _failed(folder)
     files = {path.stem: path for path in sorted((folder / "cells").glob("*.cell"))}
     partial = {path.stem: path for path in sorted((folder / "partial").glob("*.cell"))}
     cells, seconds, steps_done = [], 0.0, 0
@@ -111,11 +133,14 @@ def inspect(folder: Any) -> RunState:
                 cells.append(CellState(name, "missing", steps, 0))
                 continue
             share = 0.0 if reason else facts.get("step", 0) / max(facts.get("steps", 0), 1)
-            state = "damaged" if reason else "partial"
-            cells.append(CellState(name, state, steps, round(min(share, 1.0) * steps), reason))
+            state = "damaged" if reason else "failed" if name in failed else "partial"
+            why = reason or failed.get(name, "")
+            cells.append(CellState(name, state, steps, round(min(share, 1.0) * steps), why))
+        elif name in failed:
+            cells.append(CellState(name, "failed", steps, 0, failed[name]))
         else:
             cells.append(CellState(name, "missing", steps, 0))
-    seen = {cell.name for cell in cells if cell.state in ("partial", "damaged")}
+    seen = {cell.name for cell in cells if cell.state in ("partial", "failed", "damaged")}
     for name, path in partial.items():
         if name not in seen and (reason := _facts(path, name)[1]):
             cells.append(CellState(name, "damaged", 0, 0, f"has a state that {reason}"))
@@ -201,13 +226,14 @@ def text(state: RunState) -> str:
     for cell in state.cells:
         if cell.state != "finished":
             share = f", {cell.done} of {cell.steps} steps" if cell.state == "partial" else ""
-            lines.append(f"  {cell.state}: {cell.name}{share}{' ' + cell.reason if cell.reason else ''}")
+            why = f" ({cell.reason})" if cell.state == "failed" else f" {cell.reason}" if cell.reason else ""
+            lines.append(f"  {cell.state}: {cell.name}{share}{why}")
     return "\n".join(lines)
 
 
 _GONE = "is not there any more"
 _NO_PLAN: dict[str, int] = {}
-_WORDS = ("finished", "partial", "missing", "damaged")
+_WORDS = ("finished", "partial", "failed", "missing", "damaged")
 
 
 def _plan(folder: pathlib.Path) -> dict[str, int]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from expressivity.sweeps import cluster, functions, images
 from expressivity.sweeps.calibration import choose
-from expressivity.sweeps.inspection import plan
+from expressivity.sweeps.inspection import note_failures, plan
 from expressivity.sweeps.party import POLL
 from expressivity.sweeps.result import COLUMNS, CURVE_COLUMNS, NetworkKey, SweepResult
 from expressivity.sweeps.store import Record, Store, publish
@@ -132,6 +132,8 @@ def collect(
     for column in ("base", "hidden_layers", "parameters"):
         table[column] = table[column].astype("Int64")
     result = SweepResult(table, networks, pd.DataFrame(timings), pd.DataFrame(curves, columns=list(CURVE_COLUMNS)))
+    if store.party is None or store.party.host.process == 0:
+        note_failures(store, failures, [f"{cell.label}-{cell.key}" for cell in cells])
     if failures:
         raise CellsFailed(failures, result)
     return result

@@ -121,9 +121,12 @@ def test_a_cell_that_does_not_fit_into_memory_fails_with_its_reason_and_the_othe
     (reason,) = caught.value.failures.values()
     assert "llocat" in reason
     assert set(caught.value.result.table["width"]) == {2, 6}
-    assert [cell.state for cell in inspection.inspect(tmp_path).cells].count("missing") == 1
+    (failed,) = [cell for cell in inspection.inspect(tmp_path).cells if cell.state != "finished"]
+    assert (failed.state, failed.reason) == ("failed", reason)
+    assert f"failed: {failed.name} ({reason})" in inspection.text(inspection.inspect(tmp_path))
     ex.run(sweep(), tmp_path, order=16)
     assert (tmp_path / "table.csv").read_bytes() == (whole / "table.csv").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in whole.iterdir()}
 
 
 def test_a_clock_that_jumps_back_changes_nothing(whole, tmp_path, monkeypatch):
