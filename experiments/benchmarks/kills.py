@@ -20,7 +20,6 @@ import dataclasses
 import hashlib
 import importlib
 import io
-import itertools
 import json
 import multiprocessing
 import os
@@ -51,7 +50,6 @@ class Settings:
     """Of the choice of moments."""
     out: pathlib.Path | None = None
     """Where both folders lie; by default a temporary one."""
-    platform: str = "cpu"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +63,7 @@ class Kill:
         ended: Whether it was at its end before it could be killed.
         reached: By cell, the steps that it had reported last.
         resumed: By cell, the steps of the state that it went on from.
+        lost: The most steps of one cell that the process before it in this folder had reported and it did not find.
     """
 
     aimed: str
@@ -73,6 +72,7 @@ class Kill:
     ended: bool
     reached: dict[str, int] = dataclasses.field(default_factory=dict)
     resumed: dict[str, int] = dataclasses.field(default_factory=dict)
+    lost: int = 0
 
 
 def job(folder: str, cache: str, pipe: Any, hold: str) -> None:
@@ -188,6 +188,11 @@ def follow(process: Any, pipe: Any, aimed: str, count: int, deadline: float) -> 
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)
     process.join()
+    with contextlib.suppress(EOFError, OSError):  # what it said before it died; the last message may be cut short
+        while pipe.poll(0):
+            moment, detail = pipe.recv()
+            if moment in ("reached", "resumed"):
+                (reached if moment == "reached" else resumed)[detail[0]] = detail[1]
     pipe.close()
     return Kill(aimed, last, time.monotonic() - begun, ended, reached, resumed)
 
@@ -234,8 +239,9 @@ def campaign(settings: Settings, folder: pathlib.Path) -> tuple[list[Kill], list
         else:
             aimed, count, limit = "any", 0, choose.uniform(0.1, 1.0) * whole.alive
         found = follow(*start(target, cache, aimed), aimed, count, limit)
-        if kills and last == target and lost(kills[-1], found) > CHUNK:
-            problems.append(f"{target.name}: {lost(kills[-1], found)} steps of a cell were lost, a call has {CHUNK}")
+        found = dataclasses.replace(found, lost=lost(kills[-1], found) if kills and last == target else 0)
+        if found.lost > CHUNK:
+            problems.append(f"{target.name}: {found.lost} steps of a cell were lost, a call has {CHUNK}")
         last, before, kept = target, kept, committed(target)
         problems += [f"{name} was finished, and was made again" for name in before if kept.get(name) != before[name]]
         if found.ended:
@@ -263,8 +269,8 @@ def main(settings: Settings) -> int:
         print(f"  killed at {kill.aimed:10s} after {kill.alive:5.2f} s, last report: {kill.last}")
     for problem in problems:
         print(f"  FAILS: {problem}")
-    steps = [lost(a, b) for a, b in itertools.pairwise(kills)]
-    print(f"Steps of a cell that were lost: at most {max(steps, default=0)}; a state follows every call of {CHUNK}.")
+    most = max((kill.lost for kill in kills), default=0)
+    print(f"Steps of a cell that were lost: at most {most}; a state follows every call of {CHUNK}.")
     print(json.dumps({moment: sum(kill.last == moment for kill in kills) for moment in ("started", *MOMENTS)}))
     print(f"{len(kills)} kills: the claim {'FAILS' if problems else 'holds'}.")
     return _run.FAILED if problems else _run.HELD
