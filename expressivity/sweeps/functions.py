@@ -11,7 +11,7 @@ from expressivity.data.table import Table
 from expressivity.relu.network import Block, ReLUNetwork
 from expressivity.sweeps import measure
 from expressivity.sweeps.result import NetworkKey, family_label
-from expressivity.sweeps.states import CellState
+from expressivity.sweeps.states import PartialState
 from expressivity.sweeps.store import Record, Store
 from expressivity.sweeps.sweep import Cell
 from expressivity.training import TableTask, TargetTask, TrainingResult, train
@@ -30,7 +30,7 @@ def train_cell(cell: Cell, progress: Progress, store: Store | None = None) -> Re
     left, to the same networks, bit for bit. On a table every seed has rows of its own, so it is a job of its own; the
     state says which job is at work and holds the results of those before it.
     """
-    state = CellState(store, cell.label, cell.key, KEEP_SECONDS)
+    state = PartialState(store, cell.label, cell.key, KEEP_SECONDS)
     parts = state.go_on(lambda partial: _trained(cell, progress, state, partial))
     networks = {net: network for part in parts for net, network in part.networks.items()}
     status = {net: word for part in parts for net, word in part.status.items()}
@@ -58,7 +58,7 @@ def _jobs(cell: Cell) -> list[tuple[Any, tuple[int, ...]]]:
     return [(TableTask(rows.train_features, rows.train_values, task.name), seeds) for rows, seeds in splits]
 
 
-def _trained(cell: Cell, progress: Progress, state: CellState, partial: Record | None) -> list[TrainingResult]:
+def _trained(cell: Cell, progress: Progress, state: PartialState, partial: Record | None) -> list[TrainingResult]:
     """The results of all jobs of a cell, from its state on."""
     jobs = _jobs(cell)
     parts, begin, resume = ([], 0, None) if partial is None else _unpacked(cell, jobs, partial)

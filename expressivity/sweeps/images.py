@@ -10,7 +10,7 @@ import numpy as np
 
 from expressivity.models.accounting import parameters
 from expressivity.sweeps.result import NetworkKey, family_label
-from expressivity.sweeps.states import CellState
+from expressivity.sweeps.states import PartialState
 from expressivity.sweeps.store import Record, Store
 from expressivity.sweeps.sweep import Cell
 from expressivity.training.images import ImageTrainingResult, cross_entropies, train_images
@@ -23,7 +23,7 @@ TOP = 5
 def train_cell(cell: Cell, progress: Callable[[int, int, np.ndarray], None], store: Store) -> Record:
     """Trains one cell, from where an earlier process was killed if there is a state, and describes it for the store."""
     assert cell.width is not None
-    state = CellState(store, cell.label, cell.key, KEEP_SECONDS)
+    state = PartialState(store, cell.label, cell.key, KEEP_SECONDS)
 
     def keep(snapshot: Callable[[], Snapshot]) -> None:
         def record() -> Record:

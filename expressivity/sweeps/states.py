@@ -10,7 +10,7 @@ from expressivity.training.states import OtherRun
 Result = TypeVar("Result")
 
 
-class CellState:
+class PartialState:
     """The state of one cell at work.
 
     Args:

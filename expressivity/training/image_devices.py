@@ -93,11 +93,6 @@ def spread_on(there: Sequence[Any], batching: str, seeds: int, batch: int) -> Sp
     return Spread(IMAGES, tuple(there[:count]), seeds if batching == "vmap" else 0) if count > 1 else None
 
 
-def put(tree: Any, where: Any) -> Any:
-    """The arrays of a tree under one sharding; None leaves them."""
-    return tree if where is None else jax.device_put(tree, where)
-
-
 def gathered(tree: Any, spread: Spread | None) -> Any:
     """The arrays of a tree on one device: the test set is read there."""
     return tree if spread is None else jax.tree.map(np.asarray, tree)

@@ -15,6 +15,7 @@ import numpy as np
 from expressivity.models.family import WidthLike, as_width
 from expressivity.training import image_devices
 from expressivity.training import image_program as program
+from expressivity.training.devices import shared
 from expressivity.training.groups import LOSS_STEPS, in_precision
 from expressivity.training.image_devices import Spread
 from expressivity.training.image_task import ImageTask
@@ -198,9 +199,9 @@ class _Run:
                 fresh, drops = jax.tree.map(lambda leaf: spread.filled(leaf, len(seeds)), (fresh, drops))
         # copies: the program overwrites its arguments
         copied = [jax.tree.map(lambda leaf: jax.numpy.array(leaf, copy=True), one) for one in fresh]
-        self.carries = [image_devices.put((model, state, made.start(model)), self.place) for model, state in copied]
-        self.augmentation = image_devices.put(self.augmentation, whole)
-        self.drops = [image_devices.put(keys, own_place) for keys in drops]
+        self.carries = [shared((model, state, made.start(model)), self.place) for model, state in copied]
+        self.augmentation = shared(self.augmentation, whole)
+        self.drops = [shared(keys, own_place) for keys in drops]
         self.factors = recipe.factors()
         self.rates = recipe.rates(len(seeds))
         self.rates = np.concatenate([self.rates, np.repeat(self.rates[:1], max(shape.nets - len(seeds), 0))])
@@ -327,7 +328,7 @@ class _Run:
             if self.spread:
                 found = [self.spread.filled(new, nets) for new in found]
             carry = tree.unflatten([like(new, leaf) for new, leaf in zip(found, leaves, strict=True)])
-            carries.append(image_devices.put(carry, self.place))
+            carries.append(shared(carry, self.place))
             total -= len(leaves)
         if total != 3:
             raise OtherRun("The snapshot is of another run: it holds more arrays than this one; start afresh.")
