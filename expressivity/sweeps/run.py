@@ -88,7 +88,7 @@ def collect(
     executor = cluster.current() if executor is None else executor
     sweep = choose(sweep, store)
     cells = sweep.cells(order)
-    if store.party is None or store.party.host.process == 0:
+    if store.leads:
         plan(store, [(cell.label, cell.key, cell.steps) for cell in cells])
     rows: list[dict[str, Any]] = []
     timings: list[dict[str, Any]] = []
@@ -132,7 +132,7 @@ def collect(
     for column in ("base", "hidden_layers", "parameters"):
         table[column] = table[column].astype("Int64")
     result = SweepResult(table, networks, pd.DataFrame(timings), pd.DataFrame(curves, columns=list(CURVE_COLUMNS)))
-    if store.party is None or store.party.host.process == 0:
+    if store.leads:
         note_failures(store, failures, [f"{cell.label}-{cell.key}" for cell in cells])
     if failures:
         raise CellsFailed(failures, result)

@@ -160,6 +160,11 @@ class Store:
             raise
         return self
 
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes what the run has once: it is alone, or number 0 of several."""
+        return self.party is None or self.party.host.process == 0
+
     def _lead(self, alone: bool) -> None:
         path = self.folder / ".lock"
         self._lock = party.lock(path, 0.3)  # another process may be looking whether it is held

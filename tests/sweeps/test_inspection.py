@@ -12,7 +12,7 @@ import pytest
 import expressivity as ex
 from expressivity import sweeps
 from expressivity.__main__ import main
-from expressivity.sweeps import CellsFailed, functions, inspection, store
+from expressivity.sweeps import CellsFailed, functions, inspection, party, store
 
 DISC = ex.targets.norm_squared(ex.Ball(2))
 RECIPE = ex.Recipe(10, 16, 0.01)
@@ -66,6 +66,14 @@ def test_who_is_at_work_is_seen_from_another_process(copy):
         assert inspection.inspect(copy).process is not None
     assert done.returncode == 0
     assert "at work: process" in done.stdout
+    assert inspection.inspect(copy).process is None
+
+
+def test_a_member_of_a_run_of_several_processes_is_seen_when_its_leader_is_gone(copy):
+    with party.lock(copy / ".lock.1") as file:
+        file.write(json.dumps({"pid": 4711, "state": "working"}))
+        file.flush()
+        assert inspection.inspect(copy).process == "4711"
     assert inspection.inspect(copy).process is None
 
 
