@@ -11,7 +11,7 @@ in closed form and a, b >= 0 fitted by relative least squares; that of memory co
 
     python -m experiments.benchmarks.growth --out runs/growth
 
-Two to four minutes on two cores.
+A few minutes on two cores.
 """
 
 import dataclasses

@@ -29,7 +29,10 @@ def trained(task, seeds, batching, devices, **more):
 
 @pytest.mark.parametrize(("seeds", "batching", "along"), [((0, 1, 2), "vmap", "nets"), ((3,), "loop", "images")])
 def test_two_devices_give_the_numbers_of_one(task, seeds, batching, along):
-    """In float64 to 1e-9: seeds are cut up, three of them with a copy in the fourth place, or the batch of one is."""
+    """In float64, three seeds with a copy in the fourth place, or the batch of one seed cut up.
+
+    To 1e-9: sums over a batch in another order differ by some 1e-16, which five steps through batch norms amplify.
+    """
     found = image_devices.spread(2, batching, len(seeds), RECIPE.batch_size)
     assert found is not None
     assert found.along == along
