@@ -17,8 +17,6 @@ from expressivity.sweeps.sweep import Cell
 from expressivity.training import TableTask, TargetTask, TrainingResult, train
 from expressivity.training.states import OtherRun, Snapshot
 
-KEEP_SECONDS = 15.0  # between two states of a cell at work; what a kill may cost
-
 # called with optimiser steps taken of how many, and the losses of the last one
 Progress = Callable[[int, int, np.ndarray], None]
 
@@ -26,11 +24,11 @@ Progress = Callable[[int, int, np.ndarray], None]
 def train_cell(cell: Cell, progress: Progress, store: Store | None = None) -> Record:
     """Trains one cell, measures its networks, and describes it for the store.
 
-    With a store, a state is written there every 15 seconds, and a cell goes on from the state that an earlier process
-    left, to the same networks, bit for bit. On a table every seed has rows of its own, so it is a job of its own; the
-    state says which job is at work and holds the results of those before it.
+    With a store, its states are written there, and a cell goes on from the state that an earlier process left, to the
+    same networks, bit for bit. On a table every seed has rows of its own, so it is a job of its own; the state says
+    which job is at work and holds the results of those before it.
     """
-    state = PartialState(store, cell.label, cell.key, KEEP_SECONDS)
+    state = PartialState(store, cell.label, cell.key)
     parts = state.go_on(lambda partial: _trained(cell, progress, state, partial))
     networks = {net: network for part in parts for net, network in part.networks.items()}
     status = {net: word for part in parts for net, word in part.status.items()}

@@ -16,14 +16,13 @@ from expressivity.sweeps.sweep import Cell
 from expressivity.training.images import ImageTrainingResult, cross_entropies, train_images
 from expressivity.training.states import OtherRun, Snapshot
 
-KEEP_SECONDS = 15.0  # between two states of a cell at work; what a kill may cost
 TOP = 5
 
 
 def train_cell(cell: Cell, progress: Callable[[int, int, np.ndarray], None], store: Store) -> Record:
     """Trains one cell, from where an earlier process was killed if there is a state, and describes it for the store."""
     assert cell.width is not None
-    state = PartialState(store, cell.label, cell.key, KEEP_SECONDS)
+    state = PartialState(store, cell.label, cell.key)
 
     def keep(snapshot: Callable[[], Snapshot]) -> None:
         def record() -> Record:

@@ -9,27 +9,33 @@ from expressivity.training.states import OtherRun
 
 Result = TypeVar("Result")
 
+SHARE = 0.1  # of a cell's time that writing its states may take
+
 
 class PartialState:
     """The state of one cell at work.
+
+    It is written after every call of the program, so that a kill costs one call; where that would take more than a
+    tenth of the time, because the state is large or the disk slow, as often as a tenth allows.
 
     Args:
         store: The folder, or None to keep no states.
         label: Of the cell.
         key: Of the cell.
-        seconds: Between two states; what a kill may cost.
     """
 
-    def __init__(self, store: Store | None, label: str, key: str, seconds: float) -> None:
-        self.store, self.label, self.key, self.seconds = store, label, key, seconds
-        self.last = time.monotonic()
+    def __init__(self, store: Store | None, label: str, key: str) -> None:
+        self.store, self.label, self.key = store, label, key
+        self.due = time.monotonic()
 
     def keep(self, state: Callable[[], Record]) -> None:
         """Writes the state if it is time to; it is made only then."""
-        if self.store is not None and time.monotonic() - self.last >= self.seconds:
+        begun = time.monotonic()
+        if self.store is not None and begun >= self.due:
             now = state()
             self.store.write_partial(self.label, self.key, Record({**now.facts, "key": self.key}, now.arrays))
-            self.last = time.monotonic()
+            end = time.monotonic()
+            self.due = end + (end - begun) * (1 / SHARE - 1)
 
     def go_on(self, work: Callable[[Record | None], Result]) -> Result:
         """`work(state)` if there is a state and it can be used, `work(None)` otherwise.

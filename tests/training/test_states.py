@@ -9,7 +9,7 @@ import pytest
 
 import expressivity as ex
 from expressivity import data, training
-from expressivity.sweeps import Store, functions
+from expressivity.sweeps import Record, Store, functions, states
 from expressivity.sweeps import images as image_cells
 from expressivity.training import loop
 from expressivity.training.states import OtherRun, Snapshot, checked_step
@@ -27,8 +27,7 @@ class Killed(BaseException):
 def short_chunks(monkeypatch):
     """A state is taken between chunks: of four steps here, and at every one of them."""
     monkeypatch.setattr(loop, "CHUNK", 4)
-    monkeypatch.setattr(functions, "KEEP_SECONDS", 0.0)
-    monkeypatch.setattr(image_cells, "KEEP_SECONDS", 0.0)
+    monkeypatch.setattr(states, "SHARE", 1.0)
 
 
 def same(a, b):
@@ -90,6 +89,21 @@ def test_a_snapshot_with_a_part_missing_is_refused_and_named():
     for step in (-1, 9, 2.5, True, None):
         with pytest.raises(OtherRun, match="taken at step"):
             checked_step(step, 8)
+
+
+@pytest.mark.parametrize(("share", "written"), [(1.0, [0, 1, 2, 3, 4]), (0.5, [0, 1, 2, 3, 4]), (0.25, [0, 3])])
+def test_writing_states_takes_no_more_than_its_share_of_the_time(share, written, tmp_path, monkeypatch):
+    """A call takes 1 s and writing a state 1 s, by a clock that the test moves."""
+    now = [0.0]
+    monkeypatch.setattr(states, "SHARE", share)
+    monkeypatch.setattr(states.time, "monotonic", lambda: now[0])
+    store, made = Store(tmp_path), []
+    monkeypatch.setattr(store, "write_partial", lambda *_: now.__setitem__(0, now[0] + 1))
+    state = states.PartialState(store, "a", "b")
+    for call in range(5):
+        now[0] += 1
+        state.keep(lambda call=call: made.append(call) or Record({}, {}))
+    assert made == written
 
 
 def disc():
