@@ -88,14 +88,12 @@ class MLP:
             raise ValueError(f"This MLP reads {n} numbers; got input_size={input_size!r}.")
         shapes = ((w, n), (layers, w, w), (m, w))
         sizes = [int(np.prod(shape)) for shape in shapes]
-        blocks = [_normal(jax.random.fold_in(key, number)) for number in range(-(-sum(sizes) // _BLOCK))]
-        traced = is_traced(blocks[0])
+        numbers = _numbers(key, 0, sum(sizes))
+        traced = is_traced(numbers)
         xp = jnp if traced else np
-        numbers = jnp.concatenate(blocks) if traced else np.concatenate([np.asarray(block) for block in blocks])
         weights, start = [], 0
         for shape, size in zip(shapes, sizes, strict=True):
-            scale = np.float32(np.sqrt(2.0 / shape[-1]))
-            weights.append(xp.asarray(scale * numbers[start : start + size].reshape(shape), jnp.result_type(float)))
+            weights.append(xp.asarray(_scale(shape[-1]) * numbers[start : start + size].reshape(shape), _real()))
             start += size
         first, middle, last = weights
         zeros = [np.zeros(shape[:-1], first.dtype) for shape in shapes]
@@ -105,6 +103,35 @@ class MLP:
         else:
             network = ReLUNetwork.from_stacked((first, zeros[0]), middle, zeros[1], (last, zeros[2]))
         return network, ()
+
+    def rows(self, key: Any, width: WidthLike, layer: int, first: int, last: int) -> np.ndarray:
+        """The rows `first` to `last` - 1 of one of the weight matrices that `init` makes, and no others.
+
+        Args:
+            key: As in `init`.
+            width: As in `init`.
+            layer: Number of the matrix, from 0, which reads the input, to `hidden_layers`, which gives the output.
+            first: The first row, from 0.
+            last: The row after the last one.
+
+        Raises:
+            ValueError: If there is no such layer or row.
+
+        >>> import expressivity as ex, jax
+        >>> family = ex.MLP(3, hidden_layers=2)
+        >>> net, _ = family.init(jax.random.key(0), 7)
+        >>> bool((family.rows(jax.random.key(0), 7, 1, 2, 5) == net.layers[1][0][2:5]).all())
+        True
+        """
+        n, m, w = self.input_dim, self.output_dim, self.units(width)
+        if not 0 <= layer <= self.hidden_layers:
+            raise ValueError(f"The weight matrices of this MLP are numbered 0 to {self.hidden_layers}; got {layer}.")
+        columns, height = n if layer == 0 else w, m if layer == self.hidden_layers else w
+        if not 0 <= first <= last <= height:
+            raise ValueError(f"Layer {layer} has the rows 0 to {height - 1}; got {first} to {last - 1}.")
+        before = 0 if layer == 0 else w * n + (layer - 1) * w * w
+        numbers = _numbers(key, before + first * columns, before + last * columns)
+        return np.asarray(_scale(columns) * numbers.reshape(-1, columns), _real())
 
     def apply(
         self, model: ReLUNetwork, state: Any, x: Any, training: bool = False, key: Any = None
@@ -120,6 +147,25 @@ class MLP:
         return jax.vmap(model)(x), state
 
 
+def _scale(fan_in: int) -> np.float32:
+    return np.float32(np.sqrt(2.0 / fan_in))
+
+
+def _real() -> Any:
+    return jnp.result_type(float)
+
+
+def _numbers(key: Any, first: int, last: int) -> Any:
+    """The normal numbers `first` to `last` - 1 that belong to a key; NumPy unless the key is traced."""
+    start = first // _BLOCK
+    blocks = [_normal(key, number) for number in range(start, -(-last // _BLOCK))]
+    if not blocks:
+        return np.zeros(0, np.float32)
+    traced = is_traced(blocks[0])
+    numbers = jnp.concatenate(blocks) if traced else np.concatenate([np.asarray(block) for block in blocks])
+    return numbers[first - start * _BLOCK : last - start * _BLOCK]
+
+
 @jax.jit
-def _normal(key: Any) -> jax.Array:
-    return jax.random.normal(key, (_BLOCK,), jnp.float32)
+def _normal(key: Any, number: Any) -> jax.Array:
+    return jax.random.normal(jax.random.fold_in(key, number), (_BLOCK,), jnp.float32)

@@ -63,16 +63,21 @@ def padding_is_zero(parameters: Parameters, widths: Sequence[int]) -> bool:
     return True
 
 
+def outputs(parameters: Parameters, x: Any) -> jax.Array:
+    """What each network gives, shape (S, m, batch), for inputs (n, batch)."""
+    (w0, b0), (w, b), (w1, b1) = parameters
+    h = jax.nn.relu(w0 @ x[None] + b0[..., None])
+    for layer in range(w.shape[0]):
+        h = jax.nn.relu(w[layer] @ h + b[layer][..., None])
+    return w1 @ h + b1[..., None]
+
+
 def losses(parameters: Parameters, x: Any, y: Any) -> jax.Array:
     """The mean squared error of each network, shape (S,), for inputs (n, batch) and outputs (m, batch).
 
     The plain formulas; training uses `losses_and_gradients`.
     """
-    (w0, b0), (w, b), (w1, b1) = parameters
-    h = jax.nn.relu(w0 @ x[None] + b0[..., None])
-    for layer in range(w.shape[0]):
-        h = jax.nn.relu(w[layer] @ h + b[layer][..., None])
-    return jnp.mean((w1 @ h + b1[..., None] - y[None]) ** 2, axis=(1, 2))
+    return jnp.mean((outputs(parameters, x) - y[None]) ** 2, axis=(1, 2))
 
 
 def losses_and_gradients(parameters: Parameters, x: Any, y: Any) -> tuple[jax.Array, Parameters]:

@@ -11,16 +11,19 @@ import jax
 import numpy as np
 
 from expressivity.models.mlp import MLP
+from expressivity.relu.calculus import pad_depth, pad_width
 from expressivity.relu.network import ReLUNetwork
 from expressivity.training import devices, ensemble, program
 from expressivity.training.batches import minibatches
 from expressivity.training.groups import LOSS_STEPS
 from expressivity.training.loop import decays, whole_numbers
 from expressivity.training.recipes import Recipe
-from expressivity.training.states import varying_axes
+from expressivity.training.states import Snapshot, checked, checked_step, varying_axes
 from expressivity.training.task import as_task
+from expressivity.training.wide_parts import fresh, held, restored, spread
 
 CHUNK = 64  # steps a call
+POINTS = 4096  # of an evaluation at once
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,11 +46,38 @@ class WideResult:
     compile_seconds: float
     run_seconds: float
 
+    @property
+    def mesh(self) -> Any:
+        """The mesh that the weights are spread over."""
+        return jax.tree.leaves(self.parameters)[0].sharding.mesh
+
+    @property
+    def size(self) -> int:
+        """Weights and biases, without those filled up."""
+        (w0, _), (w, _), (w1, _) = self.parameters
+        units, layers = self.width, w.shape[0]
+        return units * (w0.shape[2] + 1) + layers * units * (units + 1) + w1.shape[1] * (units + 1)
+
     def network(self) -> ReLUNetwork:
         """The network, gathered into the memory of this process. Every process must call it."""
-        mesh = jax.tree.leaves(self.parameters)[0].sharding.mesh
-        whole = jax.jit(lambda tree: tree, out_shardings=devices.shardings(mesh, devices.spec(-1, "")))
+        whole = jax.jit(lambda tree: tree, out_shardings=devices.shardings(self.mesh, devices.spec(-1, "")))
         return ensemble.unpack(jax.tree.map(np.asarray, whole(self.parameters)), 0, self.width)
+
+    def outputs(self, points: np.ndarray) -> np.ndarray:
+        """The outputs (points, m) at `points` (points, n), in float64; the weights stay where they are.
+
+        Every process must call it, with the same points.
+        """
+        whole = devices.shardings(self.mesh, devices.spec(-1, ""))
+        with jax.enable_x64(True):
+            evaluate = jax.jit(_outputs, out_shardings=whole)
+            found = []
+            for first in range(0, len(points), POINTS):
+                some = np.asarray(points[first : first + POINTS], np.float64).T
+                count = some.shape[1]
+                some = np.pad(some, ((0, 0), (0, POINTS - count)))
+                found.append(np.asarray(evaluate(self.parameters, spread(some, whole)))[:, :count].T)
+        return np.concatenate(found)
 
 
 def train_wide(
@@ -58,7 +88,10 @@ def train_wide(
     recipe: Recipe,
     mesh: Any,
     *,
+    start: ReLUNetwork | None = None,
     progress: Callable[[int, int, np.ndarray], None] | None = None,
+    resume: Snapshot | None = None,
+    keep: Callable[[Callable[[], Snapshot]], None] | None = None,
     root: int = 0,
 ) -> WideResult:
     r"""The network that `train` makes of (width, seed), to rounding, with the units of each hidden layer spread out.
@@ -68,10 +101,9 @@ def train_wide(
     the compiler adds what the devices tell each other: every layer gathers the outputs of the layer before it. Widths
     that the devices do not divide are filled up with units that stay zero.
 
-    Over several processes, every one calls `jax.distributed.initialize`, makes the mesh of `jax.devices()`, which are
-    those of all processes, and calls this with the same arguments. A host makes the first weights in its own memory, so
-    a network may be larger than a device but not, while it starts, than a host's memory. There are no states to resume
-    from.
+    Over several processes, every one makes the mesh of `jax.devices()`, which are those of all processes, and calls
+    this with the same arguments; `sweeps.spread` does it for whole sweeps. A process draws the first weights of its own
+    devices only, so a network may be larger than a device, and than the memory of a machine.
 
     Args:
         family: The network.
@@ -80,12 +112,18 @@ def train_wide(
         seed: A whole number.
         recipe: Steps, batch size, learning rate, optimiser and schedule.
         mesh: A `jax.sharding.Mesh` with one axis.
+        start: The network to start from instead of a fresh one, in the memory of every process; a narrower or shallower
+            one is padded.
         progress: Called with (steps done, steps, losses of the last step) after each chunk of steps.
+        resume: A snapshot of the part of this process to go on from; those of all processes must be of one step, and
+            the devices as many.
+        keep: Called after each chunk of steps with a function that makes a snapshot of the part of this process.
         root: Randomness of the whole run.
 
     Raises:
         TypeError: If an argument is not of its type.
-        ValueError: If the mesh has several axes, shapes do not fit, or the optimiser moves the units filled up.
+        ValueError: If the mesh has several axes, shapes do not fit, the optimiser moves the units filled up, or a
+            snapshot is of another run.
 
     >>> import expressivity as ex, jax
     >>> from expressivity import training
@@ -120,39 +158,46 @@ def train_wide(
         decays=decays(recipe),
         double=jax.numpy.result_type(float) == np.float64,
     )
-    function, shapes, where = sharded(shape, mesh)
-    whole = where[-1]
     compiling = time.perf_counter()
-    run = function.lower(*shapes).compile()
-    start = jax.jit(program.state_function(shape), in_shardings=(where[0],), out_shardings=where[1])
-    start = start.lower(shapes[0]).compile()
-    compile_seconds = time.perf_counter() - compiling
+    run, begin_state, shapes, where = _compiled(shape, mesh)
+    compile_seconds, whole = time.perf_counter() - compiling, where[-1]
 
-    def spread(array: Any, sharding: Any) -> Any:
-        return jax.make_array_from_callback(array.shape, sharding, lambda part: array[part])
-
-    network = family.init(jax.random.fold_in(jax.random.key(root), seed), width)[0]
-    parameters = jax.tree.map(spread, ensemble.pack([network], shape.width, shape.dtype), where[0])
-    state = start(parameters)
-    factors, history, real = recipe.factors() * recipe.rates(1)[0], np.zeros(0), np.dtype(shape.dtype).type
-    for first in range(0, recipe.steps, CHUNK):
+    first_step, history, healthy, real = 0, np.zeros(0), True, np.dtype(shape.dtype).type
+    if resume is not None:
+        first_step = checked_step(resume.step, recipe.steps)
+        history = checked(resume.arrays, "history", (min(first_step, LOSS_STEPS),), float)
+        healthy = bool(checked(resume.arrays, "healthy", (), bool))
+        parameters, state = restored(resume.arrays, shapes[:2], where[:2])
+    else:
+        if start is None:
+            parameters = fresh(family, jax.random.fold_in(jax.random.key(root), seed), width, shapes[0], where[0])
+        else:
+            given = pad_width(pad_depth(start, family.hidden_layers + 1), width)
+            parameters = jax.tree.map(spread, ensemble.pack([given], shape.width, shape.dtype), where[0])
+        state = begin_state(parameters)
+    factors = recipe.factors() * recipe.rates(1)[0]
+    for first in range(first_step, recipe.steps, CHUNK):
         count = min(CHUNK, recipe.steps - first)
         x, y = (spread(np.asarray(a), whole) for a in minibatches(task, root, first, recipe.batch_size, CHUNK, count))
         rates = np.zeros((CHUNK, 1), real)
         rates[:count, 0] = factors[first : first + count]
         steps = np.int32(0), np.int32(count), real(recipe.weight_decay)
         parameters, state, losses = run(parameters, state, x, y, rates, *steps)
-        history = np.concatenate([history, np.asarray(losses)[:count, 0]])
+        losses = np.asarray(losses, float)[:count, 0]
+        healthy &= bool(np.isfinite(losses).all())
+        history = np.concatenate([history, losses])[-LOSS_STEPS:]
         if progress is not None:
             progress(first + count, recipe.steps, history[-1:])
+        if keep is not None:
+            keep(functools.partial(_snapshot, first + count, history, healthy, (parameters, state)))
     finite, zero = (bool(word) for word in _checks(parameters, width, whole))
     if finite and not zero:
         raise ValueError(
             f"The optimiser {recipe.optimiser!r} moves weights whose gradient is zero, so units filled up would not "
             f"stay zero; take a width that {mesh.size} divides, not {width}."
         )
-    ok = finite and bool(np.isfinite(history).all())
-    loss = float(history[-LOSS_STEPS:].mean()) if ok else math.nan
+    ok = finite and healthy
+    loss = float(history.mean()) if ok else math.nan
     seconds = time.perf_counter() - begun - compile_seconds
     return WideResult(parameters, width, "ok" if ok else "diverged", loss, compile_seconds, seconds)
 
@@ -168,6 +213,24 @@ def sharded(shape: program.Shape, mesh: Any) -> tuple[Any, tuple[Any, ...], tupl
     gives = devices.shardings(mesh, (parameters, state, whole))
     function = jax.jit(program.chunk_function(shape), in_shardings=takes, out_shardings=gives, donate_argnums=(0, 1))
     return function, shapes, takes
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled(shape: program.Shape, mesh: Any) -> tuple[Any, Any, tuple[Any, ...], tuple[Any, ...]]:
+    """What `sharded` gives, compiled, with the program that makes the optimiser's state."""
+    with jax.enable_x64(shape.double):
+        function, shapes, where = sharded(shape, mesh)
+        state = jax.jit(program.state_function(shape), in_shardings=(where[0],), out_shardings=where[1])
+        return function.lower(*shapes).compile(), state.lower(shapes[0]).compile(), shapes, where
+
+
+def _snapshot(step: int, history: np.ndarray, healthy: bool, tree: Any) -> Snapshot:
+    return Snapshot(step, {"history": history, "healthy": np.array(healthy), **held(tree)})
+
+
+def _outputs(parameters: Any, x: Any) -> Any:
+    wide = jax.tree.map(lambda leaf: leaf.astype(x.dtype), parameters)
+    return ensemble.outputs(wide, x)[0]
 
 
 def _checks(parameters: Any, width: int, whole: Any) -> Any:

@@ -14,8 +14,10 @@ from jax.sharding import AbstractMesh, Mesh
 import expressivity as ex
 from expressivity import training
 from expressivity.training import program, wide
+from expressivity.training.states import OtherRun
 
 FAMILY, TARGET = ex.MLP(2, hidden_layers=3), ex.targets.norm_squared(ex.Ball(2))
+THREE = training.TableTask(np.ones((9, 2)), np.ones((9, 3)))
 RECIPE = ex.Recipe(70, 32, 1e-3)  # two calls of the program
 WIDTH = 21  # neither 2, 4 nor 8 divides it
 # float32: 70 steps of Adam, each at most 1e-3, on sums in another order
@@ -96,6 +98,55 @@ def test_two_devices_in_double_precision():
             np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11)
         assert two.loss == pytest.approx(one.loss[5, 0], rel=1e-12)
     assert seen[0][:2] == (9, 9)
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "sgd", "noisy"])
+@pytest.mark.parametrize(("width", "hidden_layers"), [(5, 1), (4, 3)])
+def test_going_on_from_any_state_is_the_same_run(optimiser, width, hidden_layers, monkeypatch):
+    """Bit for bit, also with an optimiser whose state holds a random key (which moves units that are filled up)."""
+    monkeypatch.setattr(wide, "CHUNK", 4)
+    if optimiser == "noisy":
+        optimiser, width = optax.chain(optax.add_noise(0.1, 0.5, jax.random.key(3)), optax.sgd(1.0)), 4
+    mesh, family = Mesh(np.array(jax.local_devices()), ("units",)), ex.MLP(2, hidden_layers=hidden_layers)
+    recipe, kept = ex.Recipe(11, 16, 0.01, optimiser, weight_decay=0.1), []
+    whole = training.train_wide(family, width, TARGET, 3, recipe, mesh, keep=lambda make: kept.append(make()))
+    assert [snapshot.step for snapshot in kept] == [4, 8, 11]
+    for snapshot in kept:
+        again = training.train_wide(family, width, TARGET, 3, recipe, mesh, resume=snapshot)
+        assert again.loss == whole.loss
+        pairs = zip(jax.tree.leaves(again.parameters), jax.tree.leaves(whole.parameters), strict=True)
+        assert all(np.array_equal(a, b) for a, b in pairs)
+    with pytest.raises(OtherRun, match="another run"):
+        training.train_wide(family, width + 2, TARGET, 3, recipe, mesh, resume=kept[0])
+
+
+def test_no_process_draws_more_than_the_rows_of_its_devices(monkeypatch):
+    """The first weights are those of `train`, drawn by rows; no call asks for more than a device holds."""
+    asked, rows = [], ex.MLP.rows
+    monkeypatch.setattr(ex.MLP, "rows", lambda self, *at: asked.append(at[2:]) or rows(self, *at))
+    monkeypatch.setattr(ex.MLP, "init", None)
+    devices = jax.local_devices()
+    mesh, each = Mesh(np.array(devices), ("units",)), -(-9 // len(devices))
+    none = ex.Recipe(1, 4, 1e-30, "sgd")
+    result = training.train_wide(ex.MLP(2, 3, hidden_layers=3), 9, THREE, 5, none, mesh)
+    assert all(last - first <= each for layer, first, last in asked if layer < 3)
+    monkeypatch.undo()
+    expected, _ = ex.MLP(2, 3, hidden_layers=3).init(jax.random.fold_in(jax.random.key(0), 5), 9)
+    for a, b in zip(jax.tree.leaves(result.network()), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-25)  # a step of length 1e-30 changes no weight
+    assert result.size == expected.size
+    points = np.random.default_rng(0).standard_normal((5000, 2))
+    np.testing.assert_allclose(result.outputs(points), ex.evaluate(expected, points), rtol=1e-12, atol=1e-12)
+
+
+def test_a_warm_start_is_padded():
+    mesh = Mesh(np.array(jax.local_devices()), ("units",))
+    given, _ = ex.MLP(2, hidden_layers=2).init(jax.random.key(1), 3)
+    result = training.train_wide(
+        ex.MLP(2, hidden_layers=3), 5, TARGET, 0, ex.Recipe(1, 4, 1e-30, "sgd"), mesh, start=given
+    )
+    points = np.random.default_rng(0).standard_normal((9, 2))
+    np.testing.assert_allclose(result.outputs(points), ex.evaluate(given, points), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
