@@ -1,6 +1,7 @@
 """The main experiment for functions: train, construct, certify, audit, draw, and give the verdict."""
 
 import dataclasses
+import functools
 import math
 import time
 from typing import Any
@@ -207,7 +208,7 @@ def measure_constructions(built: list[_cases.Built], target: ex.Target, grid: An
     span = 2 * best_constant(grid, "sup")
     rows = []
     for name, made, unseen in built:
-        for found in measure.against_target(made.network, target, grid):
+        for found in measure.against_target(functools.partial(ex.evaluate, made.network), target, grid):
             bound, error, half_width = made.bound(found["norm"]), found["error"], found["half_width"]
             if found["norm"] == "L1":
                 half_width += span * unseen

@@ -29,6 +29,9 @@ class Machines:
     """How many processes there are."""
     process: int | None = None
     """The number of this process, from 0."""
+    spread: bool = False
+    """Every network is spread over the devices of all processes, which work at one network together: for MLPs that no
+    device, or no machine, can hold."""
     cluster: str | None = None
     """Sends cells to a Dask cluster: tcp://HOST:PORT of its scheduler, or local:N for N processes here."""
     timeout: float = 300.0
@@ -41,6 +44,8 @@ class Machines:
                 raise ValueError(f"--{name} {value} belongs to a run of several processes; add --distributed.")
         if self.distributed and self.cluster is not None:
             raise ValueError(f"--distributed and --cluster {self.cluster} are two ways for one thing; choose one.")
+        if self.spread and self.cluster is not None:
+            raise ValueError(f"--spread and --cluster {self.cluster} do not go together; use --distributed.")
         if self.distributed:
             from expressivity.sweeps import hosts
 
@@ -117,7 +122,7 @@ def start_jax(where: str | None) -> None:
     platform = {"gpu": "cuda"}.get(where or "", where)
     if platform is not None:
         jax.config.update("jax_platforms", platform)
-    from expressivity.sweeps import cluster, join
+    from expressivity.sweeps import cluster, join, spread
     from expressivity.training import enable_compilation_cache
 
     home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
@@ -125,7 +130,8 @@ def start_jax(where: str | None) -> None:
     enable_compilation_cache(cache)
     try:
         if _machines.distributed:
-            here = join(_machines.coordinator, _machines.processes, _machines.process, _machines.timeout)
+            where_from = _machines.coordinator, _machines.processes, _machines.process
+            here = join(*where_from, _machines.timeout, stay=_machines.spread)
             if here.process:
                 print(f"Process {here.process} of {here.processes} is at work; process 0 says what comes out.")
                 _until_end.enter_context(contextlib.redirect_stdout(None))
@@ -133,6 +139,8 @@ def start_jax(where: str | None) -> None:
     except (RuntimeError, AssertionError) as error:  # JAX asserts where the one platform asked for is missing
         reason = (str(error) or "no such platform").splitlines()[0]
         raise ValueError(f"JAX finds no {where or 'device'} here ({reason}).") from None
+    if _machines.spread:
+        _until_end.enter_context(spread.over())
     if _machines.cluster is not None:
         to = cluster.connect(_machines.cluster, timeout=_machines.timeout, platform=platform, cache=cache)
         _until_end.enter_context(to)

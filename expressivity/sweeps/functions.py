@@ -1,6 +1,7 @@
 """Cells about functions and tables: their training, their rows in the table, and how their networks are kept."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from expressivity.data.table import Table
+from expressivity.relu.evaluate import evaluate
 from expressivity.relu.network import Block, ReLUNetwork
 from expressivity.sweeps import measure
 from expressivity.sweeps.result import NetworkKey, family_label
@@ -15,6 +17,7 @@ from expressivity.sweeps.states import PartialState
 from expressivity.sweeps.store import Record, Store
 from expressivity.sweeps.sweep import Cell
 from expressivity.training import TableTask, TargetTask, TrainingResult, train
+from expressivity.training.loop import Net
 from expressivity.training.states import OtherRun, Snapshot
 
 # called with optimiser steps taken of how many, and the losses of the last one
@@ -35,7 +38,9 @@ def train_cell(cell: Cell, progress: Progress, store: Store | None = None) -> Re
     loss = {net: value for part in parts for net, value in part.loss.items()}
 
     begun = time.perf_counter()
-    rows_found = list(_rows(cell, networks, status, loss))
+    outputs = {net: functools.partial(evaluate, network) for net, network in networks.items()}
+    sizes = {net: network.size for net, network in networks.items()}
+    rows_found = list(rows(cell, outputs, sizes, status, loss))
     facts = {
         "settings": cell.settings,
         "rows": rows_found,
@@ -44,10 +49,10 @@ def train_cell(cell: Cell, progress: Progress, store: Store | None = None) -> Re
         "run_seconds": sum(part.run_seconds for part in parts),
         "measure_seconds": time.perf_counter() - begun,
     }
-    return Record(facts, _arrays(networks))
+    return Record(facts, weights(networks))
 
 
-def _jobs(cell: Cell) -> list[tuple[Any, tuple[int, ...]]]:
+def jobs_of(cell: Cell) -> list[tuple[Any, tuple[int, ...]]]:
     """What is trained at once: (task, seeds)."""
     task = cell.task
     if not isinstance(task, Table):
@@ -58,7 +63,7 @@ def _jobs(cell: Cell) -> list[tuple[Any, tuple[int, ...]]]:
 
 def _trained(cell: Cell, progress: Progress, state: PartialState, partial: Record | None) -> list[TrainingResult]:
     """The results of all jobs of a cell, from its state on."""
-    jobs = _jobs(cell)
+    jobs = jobs_of(cell)
     parts, begin, resume = ([], 0, None) if partial is None else _unpacked(cell, jobs, partial)
     whole = len(jobs) * cell.recipe.steps
     for number in range(begin, len(jobs)):
@@ -94,7 +99,7 @@ def _packed(parts: list[TrainingResult], now: Snapshot) -> Record:
     for job, part in enumerate(parts):
         nets = [[*net, word, part.loss[net], net in part.networks] for net, word in part.status.items()]
         finished.append({"nets": nets, "compile_seconds": part.compile_seconds, "run_seconds": part.run_seconds})
-        arrays |= {f"job/{job}/{name}": array for name, array in _arrays(part.networks).items()}
+        arrays |= {f"job/{job}/{name}": array for name, array in weights(part.networks).items()}
     return Record({"step": now.step, "finished": finished}, arrays)
 
 
@@ -128,7 +133,7 @@ def _unpacked(
     return parts, len(parts), Snapshot(step, now)
 
 
-def _arrays(networks: Mapping[Any, ReLUNetwork]) -> dict[str, np.ndarray]:
+def weights(networks: Mapping[Any, ReLUNetwork]) -> dict[str, np.ndarray]:
     """The weights of networks by name: number of the network, number of the block, kind."""
     return {
         f"{number}/{index}/{kind}": np.asarray(getattr(block, kind))
@@ -139,7 +144,7 @@ def _arrays(networks: Mapping[Any, ReLUNetwork]) -> dict[str, np.ndarray]:
 
 
 def _blocks(arrays: Mapping[str, np.ndarray]) -> dict[int, ReLUNetwork]:
-    """The networks that `_arrays` was made of, by number."""
+    """The networks that `weights` was made of, by number."""
     blocks: dict[int, dict[int, dict[str, np.ndarray]]] = {}
     for name, array in arrays.items():
         number, index, kind = name.split("/")
@@ -156,7 +161,22 @@ def _rate(cell: Cell, seeds: tuple[int, ...]) -> float | tuple[float, ...]:
     return tuple(rate[cell.seeds.index(seed)] for seed in seeds) if isinstance(rate, tuple) else rate
 
 
-def _rows(cell: Cell, networks: Any, status: Any, loss: Any) -> Iterator[dict[str, Any]]:
+def rows(
+    cell: Cell,
+    outputs: Mapping[Net, measure.Function],
+    sizes: Mapping[Net, int],
+    status: Mapping[Net, str],
+    loss: Mapping[Net, float],
+) -> Iterator[dict[str, Any]]:
+    """The rows of a cell for the table.
+
+    Args:
+        cell: The cell.
+        outputs: What each network computes, by (units, seed); those that diverged are not there.
+        sizes: Their weights and biases.
+        status: "ok" or "diverged".
+        loss: Of training.
+    """
     task = cell.task
     points = None if isinstance(task, Table) else measure.grid(task, cell.order)
     norms = measure.TABLE_NORMS if isinstance(task, Table) else measure.norms_of(task)
@@ -175,17 +195,17 @@ def _rows(cell: Cell, networks: Any, status: Any, loss: Any) -> Iterator[dict[st
                 "status": status[units, seed],
                 "loss": loss[units, seed],
             }
-            network = networks.get((units, seed))
-            if network is None:
+            function = outputs.get((units, seed))
+            if function is None:
                 empty = {"error": float("nan"), "half_width": float("nan"), "fvu": float("nan"), "parameters": None}
                 yield from ({**row, "norm": norm, **empty} for norm in norms)
                 continue
             if isinstance(task, Table):
-                found = measure.against_rows(network, task.split(seed))
+                found = measure.against_rows(function, task.split(seed))
             else:
                 assert points is not None
-                found = measure.against_target(network, task, points)
-            yield from ({**row, **one, "parameters": network.size} for one in found)
+                found = measure.against_target(function, task, points)
+            yield from ({**row, **one, "parameters": sizes[units, seed]} for one in found)
 
 
 def networks(cell: Cell, record: Record) -> dict[NetworkKey, Any]:

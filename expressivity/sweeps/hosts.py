@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 _LATER = 10.0  # seconds by which others may have begun to wait later
+_SILENCE = 60  # seconds after which a process that says nothing counts as dead, where all work at one network
 _POLL = 0.1  # seconds between two tries to reach the coordinator
 
 
@@ -83,6 +84,7 @@ def join(
     processes: int | None = None,
     process: int | None = None,
     timeout: float = 300.0,
+    stay: bool = False,
 ) -> Host:
     """Meets the other processes of the run; from then on sweeps and folders of this process are shared with them.
 
@@ -99,6 +101,8 @@ def join(
         processes: How many there are.
         process: The number of this one, from 0.
         timeout: Seconds to wait for the others.
+        stay: Whether the service stays, so that devices of different processes can work at one network (see `spread`).
+            All processes end when one dies.
 
     Raises:
         ValueError: If the arguments do not fit together, nothing tells where the others are, or the port is taken.
@@ -118,14 +122,16 @@ def join(
         _reach(coordinator, end, timeout)
     with _watched(end, f"Not all {processes or ''} processes came".replace("  ", " "), coordinator, timeout) as watch:
         patience = int(timeout) + 60  # beyond the watch, so that JAX does not abort first
+        if stay:
+            jax.config.update("jax_cpu_collectives_implementation", "gloo")
         try:
             jax.distributed.initialize(
                 coordinator,
                 processes,
                 process,
                 initialization_timeout=patience,
-                heartbeat_timeout_seconds=patience,
-                shutdown_timeout_seconds=patience,
+                heartbeat_timeout_seconds=_SILENCE if stay else patience,
+                shutdown_timeout_seconds=_SILENCE if stay else patience,
             )
             jax.local_devices()  # devices are exchanged while the service is there
         except (ValueError, RuntimeError, OSError, KeyError, AssertionError) as error:
@@ -140,7 +146,8 @@ def join(
             sentence = f"JAX finds no device for this process of several ({reason}); choose another --platform for all."
             _end(sentence, max(0.0, end - time.monotonic()) + _LATER)
         found = Host(jax.process_index(), jax.process_count(), coordinator or "found", timeout)
-        jax.distributed.shutdown()
+        if not stay:
+            jax.distributed.shutdown()
     _HERE[0] = found
     return found
 

@@ -1,20 +1,19 @@
 """Errors of many networks: by deterministic quadrature against a target, on held-out rows against a table."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from expressivity.data.table import Split
 from expressivity.norms import NORMS, Rule, default_rule, rule
-from expressivity.relu.evaluate import evaluate
-from expressivity.relu.network import ReLUNetwork
 from expressivity.target import Target
 
 TABLE_NORMS = ("L1", "L2")
 _NORMAL_99 = 2.5758293035489004
 
 Row = dict[str, Any]
+Function = Callable[[np.ndarray], np.ndarray]  # (points, n) to (points, m), in float64
 
 
 def grid(target: Target, order: int | None) -> Rule:
@@ -27,9 +26,9 @@ def norms_of(target: Target) -> tuple[str, ...]:
     return NORMS if target.measure.bounded else tuple(norm for norm in NORMS if norm != "sup")
 
 
-def against_target(network: ReLUNetwork, target: Target, points: Rule) -> Iterator[Row]:
+def against_target(function: Function, target: Target, points: Rule) -> Iterator[Row]:
     """One row a norm with error, half-width and the fraction of variance unexplained."""
-    outputs = evaluate(network, points.points)[:, 0]
+    outputs = function(points.points)[:, 0]
     found = {norm: points.norms(outputs, norm) for norm in norms_of(target)}
     variance = points.variance
     fvu = float(found["L2"][0]) ** 2 / variance if variance > 0 else float("nan")
@@ -37,12 +36,12 @@ def against_target(network: ReLUNetwork, target: Target, points: Rule) -> Iterat
         yield {"norm": norm, "error": float(value), "half_width": float(half_width), "fvu": fvu}
 
 
-def against_rows(network: ReLUNetwork, split: Split) -> Iterator[Row]:
+def against_rows(function: Function, split: Split) -> Iterator[Row]:
     """The same on the held-out rows, in standard deviations of the training part.
 
     The half-width is that of the normal law at 99 %, for the error on further rows of the same kind.
     """
-    residual = np.abs(evaluate(network, split.test_features)[:, 0] - split.test_values)
+    residual = np.abs(function(split.test_features)[:, 0] - split.test_values)
     count = len(residual)
     spread = float(((split.test_values - split.test_values.mean()) ** 2).mean())
     fvu = float((residual**2).mean()) / spread if spread > 0 else float("nan")

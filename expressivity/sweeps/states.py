@@ -12,6 +12,24 @@ Result = TypeVar("Result")
 SHARE = 0.1  # of a cell's time that writing its states may take
 
 
+class Pace:
+    """When the next state is due, so that writing states takes at most its share of the time."""
+
+    def __init__(self) -> None:
+        self.due = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Whether it is time to write a state."""
+        return time.monotonic() >= self.due
+
+    def write(self, writing: Callable[[], None]) -> None:
+        """Writes a state, and sees how long that takes."""
+        begun = time.monotonic()
+        writing()
+        end = time.monotonic()
+        self.due = end + (end - begun) * (1 / SHARE - 1)
+
+
 class PartialState:
     """The state of one cell at work.
 
@@ -26,16 +44,16 @@ class PartialState:
 
     def __init__(self, store: Store | None, label: str, key: str) -> None:
         self.store, self.label, self.key = store, label, key
-        self.due = time.monotonic()
+        self.pace = Pace()
 
     def keep(self, state: Callable[[], Record]) -> None:
         """Writes the state if it is time to; it is made only then."""
-        begun = time.monotonic()
-        if self.store is not None and begun >= self.due:
-            now = state()
-            self.store.write_partial(self.label, self.key, Record({**now.facts, "key": self.key}, now.arrays))
-            end = time.monotonic()
-            self.due = end + (end - begun) * (1 / SHARE - 1)
+        if self.store is not None and self.pace.is_due():
+            self.pace.write(lambda: self._write(state()))
+
+    def _write(self, now: Record) -> None:
+        assert self.store is not None
+        self.store.write_partial(self.label, self.key, Record({**now.facts, "key": self.key}, now.arrays))
 
     def go_on(self, work: Callable[[Record | None], Result]) -> Result:
         """`work(state)` if there is a state and it can be used, `work(None)` otherwise.

@@ -36,6 +36,7 @@ class Cell:
         width: For an image family the one rule of the cell, else None.
         evaluations: For images, how often the test set is read.
         batching: For images, "auto", "loop" or "vmap".
+        spread: Devices that its one network is spread over, see `sweeps.spread`; 0 if it is not.
     """
 
     family: Any
@@ -50,6 +51,7 @@ class Cell:
     width: Width | None = None
     evaluations: int = 1
     batching: str = "auto"
+    spread: int = 0
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -62,18 +64,23 @@ class Cell:
 
         starts = {f"{w}/{s}": fingerprint(net) for (w, s), net in (self.starts or {}).items()}
         images = {} if self.width is None else {"width": repr(self.width), "evaluations": self.evaluations}
-        return images | {
-            "family": repr(self.family),
-            "rules": {str(units): rule for units, rule in self.rules.items()},
-            "task": f"{type(self.task).__name__.lower()}:{self.task.name}:{self.task.fingerprint}",
-            "seeds": list(self.seeds),
-            "recipe": self.recipe.fingerprint,
-            "origin": self.origin,
-            "starts": starts,
-            "order": self.order,
-            "root": self.root,
-            "platform": jax.default_backend(),
-        }
+        spread = {"spread": self.spread} if self.spread else {}
+        return (
+            images
+            | spread
+            | {
+                "family": repr(self.family),
+                "rules": {str(units): rule for units, rule in self.rules.items()},
+                "task": f"{type(self.task).__name__.lower()}:{self.task.name}:{self.task.fingerprint}",
+                "seeds": list(self.seeds),
+                "recipe": self.recipe.fingerprint,
+                "origin": self.origin,
+                "starts": starts,
+                "order": self.order,
+                "root": self.root,
+                "platform": jax.default_backend(),
+            }
+        )
 
     @property
     def key(self) -> str:
@@ -88,7 +95,8 @@ class Cell:
         if isinstance(self.task, ImageTask):
             variant = getattr(self.family, "name", type(self.family).__name__)
             return f"{str(variant).lower()}-w{widths}"
-        return f"{type(self.family).__name__.lower()}{middle}-w{widths}"
+        seed = f"-s{self.seeds[0]}" if self.spread else ""
+        return f"{type(self.family).__name__.lower()}{middle}-w{widths}{seed}"
 
     @property
     def steps(self) -> int:

@@ -19,7 +19,7 @@ def fresh(family: MLP, key: Any, width: int, shapes: Any, where: Any) -> Any:
     """The parameters of `family.init(key, width)` for one network; each device's part is drawn by its own process."""
 
     def weight(layers: tuple[int, ...], like: Any, sharding: Any) -> Any:
-        def part(index: tuple[slice, ...]) -> np.ndarray:
+        def part(index: Any) -> np.ndarray:
             spans = [range(*one.indices(length)) for one, length in zip(index, like.shape, strict=True)]
             rows, columns = spans[-2:]
             made = np.zeros([len(span) for span in spans], like.dtype)
@@ -97,7 +97,7 @@ def restored(arrays: Mapping[str, np.ndarray], shapes: Any, where: Any) -> Any:
         lengths = sharding.shard_shape(like.shape)
         parts = {name: checked(arrays, f"leaf/{place}/{name}", lengths, like.dtype) for name in names}
 
-        def part(index: tuple[slice, ...], parts: Any = parts, shape: Any = like.shape) -> np.ndarray:
+        def part(index: Any, parts: Any = parts, shape: Any = like.shape) -> np.ndarray:
             return parts[_name(index, shape)].copy()
 
         made.append(jax.make_array_from_callback(like.shape, sharding, part))
