@@ -1,6 +1,7 @@
 """Running a sweep: train what is missing, keep what is finished, and read the table off the finished cells."""
 
 import concurrent.futures
+import functools
 import pickle
 import sys
 import time
@@ -8,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from expressivity.sweeps import cluster, functions, images
+from expressivity.sweeps import cluster, functions, images, spread
 from expressivity.sweeps.calibration import choose
 from expressivity.sweeps.inspection import note_failures, plan
 from expressivity.sweeps.party import POLL
@@ -85,9 +86,11 @@ def collect(
     import pandas as pd
     from tqdm import tqdm
 
-    executor = cluster.current() if executor is None else executor
-    sweep = choose(sweep, store)
-    cells = sweep.cells(order)
+    executor, mesh = cluster.current() if executor is None else executor, spread.current()
+    if mesh is None:
+        cells = choose(sweep, store).cells(order)
+    else:
+        cells, executor = spread.split(sweep.cells(order), mesh), None
     if store.leads:
         plan(store, [(cell.label, cell.key, cell.steps) for cell in cells])
     rows: list[dict[str, Any]] = []
@@ -99,21 +102,23 @@ def collect(
     quiet = not sys.stderr.isatty()
     with tqdm(total=sum(c.steps for c in cells), unit="step", unit_scale=True, desc=title, disable=quiet) as bar:
         tasks = {} if executor is None else _submitted(cells, store, executor, bar)
-        own = _Share(cells, store, bar) if store.party is not None and executor is None else None
+        alone = store.party is None or executor is not None or mesh is not None
+        own = None if alone else _Share(cells, store, bar)
+        together = {} if mesh is None else spread.train_missing(cells, store, mesh, functools.partial(_Ticks.of, bar))
         for cell in cells:
             key = cell.key
             name = f"{cell.label}-{key}"
-            fresh = key in tasks or (own is not None and key in own.trained)
+            fresh = key in tasks or key in together or (own is not None and key in own.trained)
             try:
                 if key in tasks:
                     tasks[key].result()
-                record = store.read(cell.label, key)
+                record = together.get(key) or store.read(cell.label, key)
                 if record is None and own is not None and key in own.failures:
                     failures[name] = own.failures[key]
                     continue
                 if record is None:
-                    record, fresh = _trained(cell, store, _Ticks(bar, cell.label, cell.steps)), True
-                elif executor is None and own is None:
+                    record, fresh = _trained(cell, store, _Ticks.of(bar, cell)), True
+                elif executor is None and own is None and mesh is None:
                     bar.update(cell.steps)
             except _failures() as error:
                 failures[name] = _reason(error)
@@ -210,7 +215,7 @@ class _Share:
             if not mine or store.path(cell.label, key).exists():
                 return False
             try:
-                _trained(cell, store, _Ticks(bar, cell.label, cell.steps))
+                _trained(cell, store, _Ticks.of(bar, cell))
                 self.trained.add(key)
             except _failures() as error:
                 self.failures[key] = _reason(error)
@@ -267,6 +272,10 @@ class _Ticks:
 
     def __init__(self, bar: Any, label: str, total: int) -> None:
         self.bar, self.label, self.total, self.done = bar, label, total, 0
+
+    @classmethod
+    def of(cls, bar: Any, cell: Cell) -> "_Ticks":
+        return cls(bar, cell.label, cell.steps)
 
     def __call__(self, step: int, steps: int, losses: np.ndarray) -> None:
         now = self.total * step // steps

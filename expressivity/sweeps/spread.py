@@ -81,9 +81,8 @@ def split(cells: Sequence[Cell], mesh: Any) -> list[Cell]:
                 rate = cell.recipe.rates(len(cell.seeds))[place]
                 recipe = dataclasses.replace(cell.recipe, learning_rate=float(rate))
                 starts = {net: start for net, start in (cell.starts or {}).items() if net == (units, seed)}
-                if cell.starts is None or starts:
-                    one = {"rules": {units: rule}, "seeds": (seed,), "recipe": recipe, "starts": starts or None}
-                    found.append(dataclasses.replace(cell, **one, spread=mesh.size))
+                one = {"rules": {units: rule}, "seeds": (seed,), "recipe": recipe, "starts": starts or None}
+                found.append(dataclasses.replace(cell, **one, spread=mesh.size))
     return found
 
 

@@ -60,8 +60,8 @@ class WideResult:
 
     def network(self) -> ReLUNetwork:
         """The network, gathered into the memory of this process. Every process must call it."""
-        whole = jax.jit(lambda tree: tree, out_shardings=devices.shardings(self.mesh, devices.spec(-1, "")))
-        return ensemble.unpack(jax.tree.map(np.asarray, whole(self.parameters)), 0, self.width)
+        whole = _gathering(self.mesh)(self.parameters)
+        return ensemble.unpack(jax.tree.map(np.asarray, whole), 0, self.width)
 
     def outputs(self, points: np.ndarray) -> np.ndarray:
         """The outputs (points, m) at `points` (points, n), in float64; the weights stay where they are.
@@ -70,8 +70,7 @@ class WideResult:
         """
         whole = devices.shardings(self.mesh, devices.spec(-1, ""))
         with jax.enable_x64(True):
-            evaluate = jax.jit(_outputs, out_shardings=whole)
-            found = []
+            evaluate, found = _evaluation(self.mesh), []
             for first in range(0, len(points), POINTS):
                 some = np.asarray(points[first : first + POINTS], np.float64).T
                 count = some.shape[1]
@@ -190,7 +189,7 @@ def train_wide(
             progress(first + count, recipe.steps, history[-1:])
         if keep is not None:
             keep(functools.partial(_snapshot, first + count, history, healthy, (parameters, state)))
-    finite, zero = (bool(word) for word in _checks(parameters, width, whole))
+    finite, zero = (bool(word) for word in _checking(mesh, width)(parameters))
     if finite and not zero:
         raise ValueError(
             f"The optimiser {recipe.optimiser!r} moves weights whose gradient is zero, so units filled up would not "
@@ -228,19 +227,30 @@ def _snapshot(step: int, history: np.ndarray, healthy: bool, tree: Any) -> Snaps
     return Snapshot(step, {"history": history, "healthy": np.array(healthy), **held(tree)})
 
 
-def _outputs(parameters: Any, x: Any) -> Any:
-    wide = jax.tree.map(lambda leaf: leaf.astype(x.dtype), parameters)
-    return ensemble.outputs(wide, x)[0]
+@functools.lru_cache(maxsize=16)
+def _gathering(mesh: Any) -> Any:
+    """A program that gives every device the whole of every array of a tree."""
+    return jax.jit(lambda tree: tree, out_shardings=devices.shardings(mesh, devices.spec(-1, "")))
 
 
-def _checks(parameters: Any, width: int, whole: Any) -> Any:
-    """Whether all weights are finite, and whether those of units beyond `width` are zero."""
+@functools.lru_cache(maxsize=16)
+def _evaluation(mesh: Any) -> Any:
+    """A program (parameters, x) -> outputs (m, points) of one network, in the precision of x."""
 
-    @functools.partial(jax.jit, out_shardings=whole)
+    def outputs(parameters: Any, x: Any) -> Any:
+        return ensemble.outputs(jax.tree.map(lambda leaf: leaf.astype(x.dtype), parameters), x)[0]
+
+    return jax.jit(outputs, out_shardings=devices.shardings(mesh, devices.spec(-1, "")))
+
+
+@functools.lru_cache(maxsize=64)
+def _checking(mesh: Any, width: int) -> Any:
+    """A program that says whether all weights are finite, and whether those of units beyond `width` are zero."""
+
     def checks(tree: Any) -> Any:
         (w0, b0), (w, b), (w1, _) = tree
         outside = w0[:, width:], b0[:, width:], w[:, :, width:], w[..., width:], b[..., width:], w1[..., width:]
         finite = [jax.numpy.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]
         return jax.numpy.stack([jax.numpy.stack(finite).all(), ~jax.numpy.stack([a.any() for a in outside]).any()])
 
-    return checks(parameters)
+    return jax.jit(checks, out_shardings=devices.shardings(mesh, devices.spec(-1, "")))
