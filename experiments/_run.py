@@ -83,9 +83,11 @@ def main(
     except (ValueError, TypeError, OSError) as error:
         print(str(error), file=sys.stderr)
     except RuntimeError as error:
-        if type(error).__name__ not in ("FolderInUse", "CellsFailed"):
+        if type(error).__name__ not in ("FolderInUse", "CellsFailed", "ProcessLost"):
             raise
-        print(str(error), file=sys.stderr)
+        print(str(error), file=sys.stderr, flush=True)
+        if type(error).__name__ == "ProcessLost":
+            os._exit(REFUSED)  # JAX would wait for the process that is lost, and abort
     return REFUSED
 
 

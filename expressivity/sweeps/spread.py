@@ -31,6 +31,13 @@ LATE = 60.0  # seconds after which a file that process 0 has read must be seen b
 _MESH: contextvars.ContextVar[Any] = contextvars.ContextVar("mesh", default=None)
 
 
+class ProcessLost(RuntimeError):
+    """A process or a device failed while all worked at one network.
+
+    JAX aborts the process that this is raised in when it ends; `os._exit` goes before that.
+    """
+
+
 def current() -> Any:
     """The mesh that `over` made, or None.
 
@@ -96,7 +103,7 @@ def train_missing(cells: Sequence[Cell], store: Store, mesh: Any, ticks: Callabl
         ticks: Makes for a cell what is told of its progress, see `functions.Progress`.
 
     Raises:
-        ValueError: If a process or a device failed.
+        ProcessLost: If a process or a device failed.
     """
     made = {}
     for cell in cells:
@@ -113,7 +120,7 @@ def train_missing(cells: Sequence[Cell], store: Store, mesh: Any, ticks: Callabl
             agreed(True)  # states are dropped when process 0 has written
             _Parts(store, cell).drop()
         except jax.errors.JaxRuntimeError as error:
-            raise ValueError(
+            raise ProcessLost(
                 f"A process or a device failed while all worked at {cell.label} ({str(error).splitlines()[0]}); start "
                 "all of them again, and they go on from the last state."
             ) from None
