@@ -73,7 +73,7 @@ def _trained(cell: Cell, progress: Progress, state: PartialState, partial: Recor
             progress(done * steps + step, whole, losses)
 
         def keep(snapshot: Callable[[], Snapshot]) -> None:
-            state.keep(lambda: _packed(parts, snapshot()))
+            state.keep(lambda: _packed(parts, snapshot(), cell.recipe.steps, whole))
 
         recipe = dataclasses.replace(cell.recipe, learning_rate=_rate(cell, seeds))
         parts.append(
@@ -93,14 +93,17 @@ def _trained(cell: Cell, progress: Progress, state: PartialState, partial: Recor
     return parts
 
 
-def _packed(parts: list[TrainingResult], now: Snapshot) -> Record:
-    """The state of a cell: the results of its finished jobs, and a snapshot of the job at work."""
+def _packed(parts: list[TrainingResult], now: Snapshot, steps: int, whole: int) -> Record:
+    """The state of a cell: the results of its finished jobs, and a snapshot of the job at work.
+
+    Every job has so many steps, which are `whole` together.
+    """
     finished, arrays = [], {f"now/{name}": array for name, array in now.arrays.items()}
     for job, part in enumerate(parts):
         nets = [[*net, word, part.loss[net], net in part.networks] for net, word in part.status.items()]
         finished.append({"nets": nets, "compile_seconds": part.compile_seconds, "run_seconds": part.run_seconds})
         arrays |= {f"job/{job}/{name}": array for name, array in weights(part.networks).items()}
-    return Record({"step": now.step, "finished": finished}, arrays)
+    return Record({"step": len(parts) * steps + now.step, "steps": whole, "finished": finished}, arrays)
 
 
 def _unpacked(
@@ -111,9 +114,11 @@ def _unpacked(
     Raises:
         OtherRun: If it is no state of this cell.
     """
-    finished, step = partial.facts.get("finished"), partial.facts.get("step", -1)
+    finished, step = partial.facts.get("finished"), partial.facts.get("step")
     if not isinstance(finished, list) or len(finished) >= len(jobs):
         raise OtherRun(f"It says that these jobs are finished: {finished!r}; the cell has {len(jobs)}.")
+    if not isinstance(step, int):
+        raise OtherRun(f"It says that it was taken at step {step!r}.")
     parts = []
     for job, one in enumerate(finished):
         expected = [[width, seed] for width in cell.widths for seed in jobs[job][1]]
@@ -130,7 +135,7 @@ def _unpacked(
         except (KeyError, TypeError) as error:
             raise OtherRun(f"The results of job {job} are not complete ({error!r}).") from None
     now = {name.removeprefix("now/"): array for name, array in partial.arrays.items() if name.startswith("now/")}
-    return parts, len(parts), Snapshot(step, now)
+    return parts, len(parts), Snapshot(step - len(parts) * cell.recipe.steps, now)
 
 
 def weights(networks: Mapping[Any, ReLUNetwork]) -> dict[str, np.ndarray]:

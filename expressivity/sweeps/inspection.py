@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -110,7 +111,9 @@ def inspect(folder: Any) -> RunState:
         raise ValueError(f"{str(folder)!r} is not the folder of a run: it has no folder 'cells'.")
     planned, failed = _plan(folder), _failed(folder)
     files = {path.stem: path for path in sorted((folder / "cells").glob("*.cell"))}
-    partial = {path.stem: path for path in sorted((folder / "partial").glob("*.cell"))}
+    partial: dict[str, list[pathlib.Path]] = {}
+    for path in sorted((folder / "partial").glob("*.cell")):
+        partial.setdefault(_PART.sub("", path.stem), []).append(path)
     cells, seconds, steps_done = [], 0.0, 0
     for name in [*planned, *(name for name in files if name not in planned)]:
         steps = planned.get(name, 0)
@@ -127,22 +130,24 @@ def inspect(folder: Any) -> RunState:
                 steps_done += steps
                 seconds += sum(facts.get(part, 0.0) for part in ("compile_seconds", "run_seconds", "measure_seconds"))
         elif name in partial:
-            facts, reason = _facts(partial[name], name)
-            if reason == _GONE:
-                cells.append(CellState(name, "missing", steps, 0))
-                continue
-            share = 0.0 if reason else facts.get("step", 0) / max(facts.get("steps", 0), 1)
-            state = "damaged" if reason else "failed" if name in failed else "partial"
-            why = reason or failed.get(name, "")
-            cells.append(CellState(name, state, steps, round(min(share, 1.0) * steps), why))
+            read = [_facts(path, path.stem) for path in partial[name]]
+            good = [facts for facts, reason in read if not reason]
+            whole = partial[name][0].stem == name
+            if good or not whole or read[0][1] == _GONE:
+                share = max((facts.get("step", 0) / max(facts.get("steps", 0), 1) for facts in good), default=0.0)
+                state = "failed" if name in failed else "partial" if good else "missing"
+                cells.append(CellState(name, state, steps, round(min(share, 1.0) * steps), failed.get(name, "")))
+            else:
+                cells.append(CellState(name, "damaged", steps, 0, read[0][1]))
         elif name in failed:
             cells.append(CellState(name, "failed", steps, 0, failed[name]))
         else:
             cells.append(CellState(name, "missing", steps, 0))
     seen = {cell.name for cell in cells if cell.state in ("partial", "failed", "damaged")}
-    for name, path in partial.items():
-        if name not in seen and (reason := _facts(path, name)[1]):
-            cells.append(CellState(name, "damaged", 0, 0, f"has a state that {reason}"))
+    for path in (path for paths in partial.values() for path in paths if path.stem not in seen):
+        reason = _facts(path, path.stem)[1]
+        if reason and reason != _GONE:
+            cells.append(CellState(path.stem, "damaged", 0, 0, f"has a state that {reason}"))
     if (folder / PLAN).is_file() and _plan(folder) is _NO_PLAN:
         cells.append(CellState(PLAN, "damaged", 0, 0, "is no list of cells and their steps"))
     aside = len(list((folder / "set_aside").glob("*"))) if (folder / "set_aside").is_dir() else 0
@@ -230,6 +235,9 @@ def text(state: RunState) -> str:
     return "\n".join(lines)
 
 
+_PART = re.compile(
+    r"-p\d+-\d(?=-[0-9a-f]+$)"
+)  # in the name of the state that one process keeps of a spread-out network
 _GONE = "is not there any more"
 _NO_PLAN: dict[str, int] = {}
 _WORDS = ("finished", "partial", "failed", "missing", "damaged")

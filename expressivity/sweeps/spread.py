@@ -212,7 +212,7 @@ class _Parts:
         host = hosts.here()
         self.store, self.key, self.processes = store, cell.key, host.processes
         self.labels = [f"{cell.label}-p{host.process}-{turn}" for turn in range(2)]
-        self.turn, self.pace = 0, Pace()
+        self.steps, self.turn, self.pace = cell.recipe.steps, 0, Pace()
 
     def found(self) -> Snapshot | None:
         """The state to go on from."""
@@ -237,7 +237,7 @@ class _Parts:
             self.pace.write(lambda: self._write(snapshot()))
 
     def _write(self, now: Snapshot) -> None:
-        facts = {"step": now.step, "key": self.key, "processes": self.processes}
+        facts = {"step": now.step, "steps": self.steps, "key": self.key, "processes": self.processes}
         self.store.write_partial(self.labels[self.turn], self.key, Record(facts, now.arrays))
         self.turn = 1 - self.turn
 
