@@ -13,9 +13,10 @@ import pandas as pd
 import pytest
 
 import expressivity as ex
-from expressivity.sweeps import Store, spread
+from expressivity.sweeps import Store, inspect, repair, spread
 from expressivity.sweeps.functions import jobs_of
 from expressivity.sweeps.store import Record
+from expressivity.training.states import Snapshot
 
 DISC = ex.targets.norm_squared(ex.Ball(2))
 NUMBERS = ["error", "half_width", "fvu", "loss"]
@@ -137,6 +138,25 @@ def test_all_go_on_from_the_last_state_that_every_process_has(tmp_path, monkeypa
         assert (common.step, int(common.arrays["at"]), parts.turn) == (4, 4, 1)
         monkeypatch.setattr(spread, "_everywhere", lambda *steps: np.array([steps, (-1, -1)]))
         assert parts.found() is None
+
+
+def test_states_of_the_parts_are_seen_by_who_looks_after_the_run(tmp_path):
+    sweep = ex.Sweep(ex.MLP(2), [3], DISC, 1, ex.Recipe(8, 16, 0.01))
+    with spread.over() as mesh:
+        (cell,) = spread.split(sweep.cells(12), mesh)
+        ex.run(sweep, tmp_path, order=12)
+        with Store(tmp_path) as store:
+            store.path(cell.label, cell.key).unlink()
+            parts = spread._Parts(store, cell)
+            parts._write(Snapshot(6, {}))
+    (state,) = inspect(tmp_path).cells
+    assert (state.state, state.done, state.steps) == ("partial", 6, 8)
+    path = store.partial_path(parts.labels[0], cell.key)
+    path.write_bytes(path.read_bytes()[:-1])
+    missing, damaged = inspect(tmp_path).cells
+    assert (missing.state, damaged.state, damaged.name) == ("missing", "damaged", path.stem)
+    assert repair(tmp_path)[0].name == path.stem
+    assert not path.exists()
 
 
 @pytest.mark.slow

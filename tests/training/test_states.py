@@ -9,7 +9,7 @@ import pytest
 
 import expressivity as ex
 from expressivity import data, training
-from expressivity.sweeps import Record, Store, functions, states
+from expressivity.sweeps import Record, Store, functions, inspect, states
 from expressivity.sweeps import images as image_cells
 from expressivity.training import loop
 from expressivity.training.states import OtherRun, Snapshot, checked_step
@@ -147,6 +147,9 @@ def test_a_killed_cell_goes_on_to_the_same_table_and_networks(make, kill, tmp_pa
         with pytest.raises(Killed):
             ex.run(make(), tmp_path / "killed", order=12)
     assert list((tmp_path / "killed" / "partial").iterdir())
+    (partial,) = [cell for cell in inspect(tmp_path / "killed").cells if cell.state == "partial"]
+    assert 0 < partial.done < partial.steps
+    assert partial.done == seen[kill - 2] * partial.steps // (3 * STEPS if make is table else STEPS)
     with monkeypatch.context() as patch:
         after = kill_at(patch, functions, 0)
         again = ex.run(make(), tmp_path / "killed", order=12)
