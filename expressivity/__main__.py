@@ -32,7 +32,7 @@ def environment() -> dict[str, str]:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             found[name] = "not installed"
-    found["devices"] = ", ".join(f"{d.platform}:{d.device_kind}" for d in jax.devices())
+    found["devices"] = ", ".join(f"{d.platform}:{d.device_kind}" for d in jax.local_devices())
     return found
 
 

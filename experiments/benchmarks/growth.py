@@ -6,8 +6,10 @@ out; below that, time per step is the number of calls. The figure shows where th
 Method: along one axis at a time, the others at their middle values, the same program that `training.train` runs is
 timed twice, for few and for many steps, and the difference is taken, so that compilation and start are not in it.
 Memory is what the compiled program asks for (arguments, results and temporary arrays, as XLA reports them), times the
-number of programs that are alive at once. The model of time is a + b x along each axis, with x the operations of a step
-in closed form and a, b >= 0 fitted by relative least squares; that of memory counts bytes and has nothing to fit.
+number of programs that are alive at once. The model of time is a + b x along each axis, with a, b >= 0 fitted by relative
+least squares. For training x is the operations of a step in closed form, of the busier one of the threads: a program
+trains a fixed number of networks, empty places included, and threads share the programs. The model of memory counts
+bytes and has nothing to fit.
 
     python -m experiments.benchmarks.growth --out runs/growth
 
@@ -15,6 +17,7 @@ A few minutes on two cores.
 """
 
 import dataclasses
+import os
 import pathlib
 import statistics
 import sys
@@ -100,7 +103,7 @@ def measure(place: tuple[int, int, int, int], rounds: int) -> dict[str, Any]:
         "seconds_a_step": statistics.median(found),
         "least": min(found),
         "most": max(found),
-        "operations": operations(*place),
+        "operations": -(-groups // min(2, os.cpu_count() or 1)) * operations(nets, width, layers, points),
         "bytes": taken,
         "bytes_model": memory_model(*place, nets, loop.CHUNK),
         "programs": groups,
