@@ -6,8 +6,8 @@ out; below that, time per step is the number of calls. The figure shows where th
 Method: along one axis at a time, the others at their middle values, the same program that `training.train` runs is
 timed twice, for few and for many steps, and the difference is taken, so that compilation and start are not in it.
 Memory is what the compiled program asks for (arguments, results and temporary arrays, as XLA reports them), times the
-number of programs that are alive at once. The model of time is a + b x along each axis, with a, b >= 0 fitted by relative
-least squares. For training x is the operations of a step in closed form, of the busier one of the threads: a program
+number of programs that are alive at once. The model of time is a + b x along each axis, with a, b >= 0 fitted by
+relative least squares. For training x is the operations of a step, of the busier one of the threads: a program
 trains a fixed number of networks, empty places included, and threads share the programs. The model of memory counts
 bytes and has nothing to fit.
 
