@@ -65,11 +65,40 @@ class Pipe:
         height, width, channels = input_size
         return (height, width, channels) if self.crop is None else (self.crop, self.crop, channels)
 
-    def __call__(self, images: Any, key: Any = None) -> jax.Array:
-        """float32 (batch, height, width, channels) of uint8 images; random where a key is given.
+    @property
+    def unscaled(self) -> "Pipe":
+        """The same pipe with mean 0 and deviation 1."""
+        return dataclasses.replace(self, mean=0.0, deviation=1.0)
+
+    def scale(self, channels: int) -> np.ndarray:
+        """Mean and deviation of each channel, float32 (2, channels).
 
         Raises:
-            ValueError: If the images are smaller than the crop.
+            ValueError: If it has numbers for another count of channels.
+
+        >>> CAFFE.scale(3).tolist()
+        [[104.0, 117.0, 124.0], [1.0, 1.0, 1.0]]
+        """
+        if {np.size(self.mean), np.size(self.deviation)} - {1, channels}:
+            raise ValueError(
+                f"Images of {channels} channels need one mean and deviation, or {channels}; got {self.mean} and "
+                f"{self.deviation}."
+            )
+        return np.stack(
+            [np.broadcast_to(np.asarray(each, np.float32), channels) for each in (self.mean, self.deviation)]
+        )
+
+    def __call__(self, images: Any, key: Any = None, scale: Any = None) -> jax.Array:
+        """float32 (batch, height, width, channels) of uint8 images; random where a key is given.
+
+        Args:
+            images: uint8 (batch, height, width, channels).
+            key: A JAX random key, in training.
+            scale: Mean and deviation of each channel, (2, channels), in the place of its own; may be traced, so that
+                one compiled program serves all of them.
+
+        Raises:
+            ValueError: If the images are smaller than the crop, or have another count of channels than the means.
         """
         x = jnp.asarray(images)
         count, height, width, channels = x.shape
@@ -94,7 +123,8 @@ class Pipe:
             x = x[:, top : top + rows, left : left + columns]
         if self.order == "BGR" and channels == 3:
             x = x[..., ::-1]
-        return (x.astype(jnp.float32) - _each(self.mean)) / _each(self.deviation)
+        mean, deviation = self.scale(channels) if scale is None else scale
+        return (x.astype(jnp.float32) - _each(mean)) / _each(deviation)
 
 
 # inputs of the original allconv6 runs: stored at 256, blue first, means 104, 117, 124, no scale
@@ -162,5 +192,5 @@ def _window(image: jax.Array, place: jax.Array, rows: int, columns: int) -> jax.
     return lax.dynamic_slice(image, (place[0], place[1], 0), (rows, columns, image.shape[-1]))
 
 
-def _each(values: float | tuple[float, ...]) -> jax.Array:
+def _each(values: Any) -> jax.Array:
     return jnp.asarray(values, jnp.float32).reshape(1, 1, 1, -1)

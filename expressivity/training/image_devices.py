@@ -43,9 +43,9 @@ class Spread:
         whole = spec(-1, self.along)
         if self.along == IMAGES:
             part = spec(1, IMAGES)
-            return (whole, part, part, *[whole] * 7), (whole, whole)
+            return (whole, part, part, *[whole] * 8), (whole, whole)
         own, along = spec(0, NETS), spec(1, NETS)
-        return (own, whole, whole, whole, whole, own, along, whole, whole, whole), (own, along)
+        return (own, whole, whole, whole, whole, own, along, *[whole] * 4), (own, along)
 
     def shardings(self, mesh: Mesh | AbstractMesh | None = None) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """`partitions` on the devices, or on another mesh."""

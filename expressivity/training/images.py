@@ -25,7 +25,7 @@ from expressivity.training.states import OtherRun, Snapshot, checked, checked_st
 
 CHUNK = 50  # steps of a call, if the images of so many batches fit into CHUNK_BYTES
 CHUNK_BYTES = 48 * 2**20
-TEST_BATCH = 250
+TEST_BATCH = {"batch_last": 100, "nhwc": 250}  # on CPUs what a layer holds of more images leaves the cache
 TEST_BYTES = 64 * 2**20
 STATISTICS_IMAGES = 2048  # are read to recompute the moments of batch norm
 
@@ -133,12 +133,11 @@ def train_images(
         family=family,
         width=rule,
         input_size=task.train.input_size,
-        pipe=task.pipe,  # pyright: ignore[reportArgumentType]
+        pipe=task.pipe.unscaled,  # pyright: ignore[reportOptionalMemberAccess]
         batch=recipe.batch_size,
         chunk=max(1, min(CHUNK, recipe.steps, CHUNK_BYTES // bytes_a_step)),
         optimiser=recipe.optimiser,
         decay=recipe.decay,
-        parametrisation=recipe.parametrisation,
         precision=recipe.precision,
         layout=layout,
         driver=driver,
@@ -146,7 +145,7 @@ def train_images(
         double=jax.numpy.result_type(float) == np.float64,
     )
     shape.specs  # noqa: B018 - refuses images that are too small
-    test_batch = max(1, min(TEST_BATCH, len(task.test), TEST_BYTES // math.prod(task.test.input_size)))
+    test_batch = max(1, min(TEST_BATCH[layout], len(task.test), TEST_BYTES // math.prod(task.test.input_size)))
     made, compile_seconds = program.compiled(shape, test_batch, recipe.statistics, spread)
     run = _Run(shape, made, task, recipe, seeds, root, test_batch, spread)
     if resume is not None:
@@ -191,7 +190,9 @@ class _Run:
         key = jax.random.key(root)
         self.augmentation = jax.random.fold_in(key, 2**32 - 3)
         own = [jax.random.fold_in(key, seed) for seed in seeds]
-        fresh = [program.fresh(shape, key, recipe.initialisation) for key in own]
+        factors = shape.factors(recipe.parametrisation)
+        fresh = [program.fresh(shape, key, recipe.initialisation, factors) for key in own]
+        self.constants = program.constants(shape, task.pipe, fresh[0][0], factors)  # pyright: ignore[reportArgumentType]
         drops = [jax.random.fold_in(key, 2**32 - 4) for key in own]
         if shape.nets:
             fresh, drops = [jax.tree.map(lambda *leaves: jax.numpy.stack(leaves), *fresh)], [jax.numpy.stack(drops)]
@@ -245,18 +246,11 @@ class _Run:
         real = np.float64 if shape.double else np.float32
         for number in numbers:
             rates = (factor[:, None] * (self.rates if shape.nets else self.rates[number : number + 1])).astype(real)
-            losses = np.zeros(rates.shape)
+            losses, decay = np.zeros(rates.shape), real(self.recipe.weight_decay)
+            own = self.augmentation, self.drops[number], rates, decay, self.constants
             for first, steps in calls:
                 self.carries[number], part = self.made.run(
-                    self.carries[number],
-                    *device,
-                    np.int32(self.step),
-                    self.augmentation,
-                    self.drops[number],
-                    rates,
-                    real(self.recipe.weight_decay),
-                    np.int32(first),
-                    np.int32(steps),
+                    self.carries[number], *device, np.int32(self.step), *own, np.int32(first), np.int32(steps)
                 )
                 losses[first : first + steps] = np.asarray(part)[first : first + steps]
             found[number] = losses[:count]
@@ -266,7 +260,7 @@ class _Run:
         """The logits of the test set by the networks as they are now."""
         self.last_logits = []
         for carry in self.tested():
-            logits = program.logits(self.shape, self.made, carry, self.task.test.images, self.test_batch)
+            logits = program.logits(self.made, carry, self.task.test.images, self.test_batch, self.constants)
             self.last_logits += list(logits)[: len(self.seeds)] if self.shape.nets else [logits]
 
     def evaluate(self) -> None:
@@ -294,7 +288,7 @@ class _Run:
         total, size = len(self.task.train), self.recipe.batch_size
         count = max(1, min(total, STATISTICS_IMAGES) // size) * size
         images = self.task.train.images[np.random.default_rng(0).permutation(total)[np.arange(count) % total]]
-        return [program.recomputed(self.shape, self.made, carry, images) for carry in carries]
+        return [program.recomputed(self.shape, self.made, carry, images, self.constants) for carry in carries]
 
     def snapshot(self) -> Snapshot:
         """The run as it is now."""

@@ -21,6 +21,25 @@ def test_blue_first():
     np.testing.assert_array_equal(x[..., 2], IMAGES[..., 0].astype(np.float32) - 124)
 
 
+def test_one_program_serves_every_mean_and_deviation():
+    pipe = data.Pipe(crop=8, mirror=True, mean=(1.0, 2.0, 3.0), deviation=2.0, order="BGR")
+    traces, key = [], jax.random.key(0)
+
+    @jax.jit
+    def one(scale):
+        traces.append(0)
+        return pipe.unscaled(IMAGES, key, scale)
+
+    for own in (pipe, data.Pipe(crop=8, mirror=True, mean=7.0, deviation=(3.0, 4.0, 5.0), order="BGR")):
+        np.testing.assert_allclose(one(own.scale(3)), own(IMAGES, key), rtol=1e-6)  # one rounding of a division
+    assert len(traces) == 1
+
+
+def test_means_are_one_or_as_many_as_channels():
+    with pytest.raises(ValueError, match="Images of 1 channels need one mean and deviation, or 1; got"):
+        pipes.CAFFE(IMAGES[..., :1].repeat(20, 1).repeat(20, 2))
+
+
 @pytest.mark.parametrize("mode", ["zero", "reflect"])
 def test_every_window_is_one_of_the_padded_image(mode):
     pipe = data.Pipe(crop=12, pad=2, pad_mode=mode, mirror=True)

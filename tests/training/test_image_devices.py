@@ -72,7 +72,7 @@ def test_lowers_for_four_devices(along, platform):
     nets = 4 if along == "nets" else 0
     spread = image_devices.Spread(along, tuple(there), nets)
     shape = image_program.ImageShape(
-        FAMILY, ex.Width(), (28, 28, 1), pipes.Pipe(), 8, 3, "momentum", "all", None, "bfloat16", "nhwc", "scan", nets
+        FAMILY, ex.Width(), (28, 28, 1), pipes.Pipe(), 8, 3, "momentum", "all", "bfloat16", "nhwc", "scan", nets
     )
     model, state = jax.eval_shape(lambda: image_program.fresh(shape, jax.random.key(0), "he"))
     if nets:

@@ -85,6 +85,19 @@ def test_seeds_side_by_side_and_one_after_the_other(task):
         assert loop.loss[seed] == pytest.approx(side.loss[seed], rel=1e-4)
 
 
+def test_inputs_initial_values_and_parametrisations_share_one_program(task):
+    """They are arguments of it, and not lost on the way: all four trainings differ."""
+    family = dataclasses.replace(FAMILY, channels=(4, 5))  # of no other test
+    twice = dataclasses.replace(task, pipe=dataclasses.replace(task.pipe, deviation=2 * task.pipe.deviation[0]))
+    mup = dataclasses.replace(RECIPE, parametrisation=training.MuP(FAMILY))
+    drawn = dataclasses.replace(RECIPE, initialisation="caffe", weight_decay=0.01)
+    runs = [(task, RECIPE), (twice, RECIPE), (task, mup), (task, drawn)]
+    found = [train_images(family, "1x", read, (0,), recipe) for read, recipe in runs]
+    assert [one.compile_seconds > 0 for one in found] == [True, False, False, False]
+    assert len({one.loss[0] for one in found}) == 4
+    assert not np.allclose(found[0].logits[0], found[1].logits[0], atol=1e-3)
+
+
 def test_both_drivers_and_layouts_take_the_same_steps(task):
     scan = train_images(FAMILY, "1x", task, (0,), RECIPE)
     step = train_images(FAMILY, "1x", task, (0,), RECIPE, driver="step")
@@ -116,7 +129,6 @@ def shape_of(task, family=FAMILY, **changes):
         "chunk": 2,
         "optimiser": "momentum",
         "decay": "kernels",
-        "parametrisation": None,
         "precision": "float32",
         "layout": "batch_last",
         "driver": "scan",

@@ -44,17 +44,18 @@ def pairs(model):
     return [(layer.kernel, layer.bias) for _, layer in model]
 
 
-def shape_of(width, optimiser, rule):
+def shape_of(width, optimiser, double=False):
     return program.ImageShape(
-        BASE, ex.Width(width), SIZE, PIPE, BATCH, 1, optimiser, "kernels", rule, "float32", "nhwc", "step", 0
+        BASE, ex.Width(width), SIZE, PIPE, BATCH, 1, optimiser, "kernels", "float32", "nhwc", "step", 0, double
     )
 
 
 @functools.cache
 def compiled(width, optimiser, rule):
-    """(one step, outputs of all layers) as compiled programs."""
-    shape, x = shape_of(width, optimiser, rule), PIPE(batch()[0])
-    return shape, jax.jit(program.step_function(shape)), jax.jit(lambda model: plain(pairs(model), x))
+    """(shape, factors by layer, one step, outputs of all layers), the last two as compiled programs."""
+    shape, x = shape_of(width, optimiser), PIPE(batch()[0])
+    step = jax.jit(program.step_function(shape))
+    return shape, shape.factors(rule), step, jax.jit(lambda model: plain(pairs(model), x))
 
 
 @functools.cache
@@ -65,14 +66,15 @@ def slopes(optimiser, mup, initialisation="he", steps=3):
     """
     table, key = [], jax.random.key(1)
     for width in WIDTHS:
-        shape, step, outputs = compiled(width, optimiser, MuP(BASE) if mup else None)
+        shape, factors, step, outputs = compiled(width, optimiser, MuP(BASE) if mup else None)
         seen = []
         for seed in range(SEEDS):
-            model, state = program.fresh(shape, jax.random.key(seed), initialisation)
+            model, state = program.fresh(shape, jax.random.key(seed), initialisation, factors)
+            constants = program.constants(shape, PIPE, model, factors)
             carry, start = (model, state, program.start_function(shape)(model)), outputs(model)
             sizes = [[float(abs(np.asarray(one)).mean()) for one in start]]
             for _ in range(steps):
-                carry, _ = step(carry, *batch(), key, key, RATES[optimiser], 0.0)
+                carry, _ = step(carry, *batch(), key, key, RATES[optimiser], 0.0, constants)
                 now = outputs(carry[0])
                 sizes.append(
                     [float(abs(np.asarray(b) - np.asarray(a)).mean()) for a, b in zip(start, now, strict=True)]
@@ -138,23 +140,10 @@ def test_both_forms_are_the_same_training(optimiser):
     with jax.enable_x64(True):
         specs = BASE.layers(ex.Width(width), SIZE)
         rates = published_rates(specs, BASE.layers(ex.Width(), SIZE), optimiser == "adam")
-        shape = program.ImageShape(
-            BASE,
-            ex.Width(width),
-            SIZE,
-            PIPE,
-            BATCH,
-            1,
-            optimiser,
-            "kernels",
-            MuP(BASE),
-            "float32",
-            "nhwc",
-            "step",
-            0,
-            True,
-        )
-        model, state = program.fresh(shape, jax.random.key(0), "he")
+        shape = shape_of(width, optimiser, double=True)
+        factors = shape.factors(MuP(BASE))
+        model, state = program.fresh(shape, jax.random.key(0), "he", factors)
+        constants = program.constants(shape, PIPE, model, factors)
         # theirs: spread times sqrt(m) of the usual, where ours has 1/sqrt(m) of it
         arrays = pairs(model)
         arrays[-1] = (m * arrays[-1][0], arrays[-1][1])
@@ -170,7 +159,7 @@ def test_both_forms_are_the_same_training(optimiser):
         carry = (model, state, program.start_function(shape)(model))
         step, slope, key = jax.jit(program.step_function(shape)), jax.jit(jax.grad(loss)), jax.random.key(1)
         for _ in range(3):
-            carry, _ = step(carry, images, labels, key, key, RATES[optimiser], 0.0)
+            carry, _ = step(carry, images, labels, key, key, RATES[optimiser], 0.0, constants)
             updates, memory = made.update(slope(arrays), memory)
             scaled = jax.tree.map(lambda u, factor: RATES[optimiser] * factor * u, updates, rates)
             arrays = optax.apply_updates(arrays, scaled)
