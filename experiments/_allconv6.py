@@ -59,14 +59,16 @@ def starting_logits(family: Any, images: Any, rule: Any, seeds: int) -> np.ndarr
     """The mean square of the logits of fresh networks on `images`, one a seed; `rule` names the initial values."""
     import jax
 
-    size = images.shape[1:]
+    squares = []
+    for seed in range(seeds):
+        network = family.init(jax.random.key(seed), ex.Width(), images.shape[1:], initialisation=rule)
+        squares.append((logits(family, network, images) ** 2).mean())
+    return np.array(squares, np.float64)
 
-    @jax.jit
-    def square(key: Any, images: Any) -> Any:
-        model, state = family.init(key, ex.Width(), size, initialisation=rule)
-        return (family.apply(model, state, images)[0] ** 2).mean()
 
-    return np.array([square(jax.random.key(seed), images) for seed in range(seeds)], np.float64)
+def logits(family: Any, network: Any, images: Any) -> np.ndarray:
+    """The logits of a (model, state) in the layout that compiles in a quarter of the time, for few images."""
+    return np.asarray(family.apply(*network, images, layout="nhwc")[0])
 
 
 def gains(variants: Sequence[int], images: Mapping[str, Any], classes: int, seeds: int) -> Any:
@@ -95,9 +97,8 @@ def wrong_images(family: Any, task: Any, networks: Mapping[Any, Any], seeds: Seq
     size = max(n for n in range(1, min(total, 100) + 1) if total % n == 0)
     rows = []
     for seed in seeds:
-        model, state = networks[seed]
         parts = [
-            np.asarray(family.apply(model, state, task.pipe(task.test.images[at : at + size]))[0]).argmax(1)
+            logits(family, networks[seed], task.pipe(task.test.images[at : at + size])).argmax(1)
             for at in range(0, total, size)
         ]
         rows.append(np.concatenate(parts) != task.test.labels)
@@ -105,7 +106,7 @@ def wrong_images(family: Any, task: Any, networks: Mapping[Any, Any], seeds: Seq
 
 
 def contrast(wrong: Wrong, weights: Mapping[int, float]) -> tuple[float, float]:
-    r"""The mean of $\sum_v w_v \cdot \mathrm{wrong}_v$ over seeds and images, and its margin of 95 %.
+    r"""The mean of $\sum_v w_v \cdot \mathrm{wrong}_v$ over seeds and images, weights of sum 0, and its margin of 95 %.
 
     Networks of one seed saw the same batches, and all are read on the same images, so differences are taken seed by
     seed and image by image. The margin adds in squares the standard error over seeds (Student's law) and the one over
@@ -113,7 +114,8 @@ def contrast(wrong: Wrong, weights: Mapping[int, float]) -> tuple[float, float]:
     """
     from scipy.stats import t
 
-    table = np.asarray(sum(weight * wrong[variant].astype(float) for variant, weight in weights.items()))
+    base = wrong[next(iter(weights))].astype(float)  # taken off, so that networks that are alike give exactly 0
+    table = np.asarray(sum(weight * (wrong[variant] - base) for variant, weight in weights.items()))
     seeds, images = table.shape
     if seeds < 2:
         return float(table.mean()), math.inf

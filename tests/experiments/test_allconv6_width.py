@@ -108,6 +108,16 @@ def test_claims_about_networks_whose_rates_are_known():
     assert not any(claim.required for claim in claims)
 
 
+def test_networks_that_are_alike_decide_nothing():
+    """Rounding must not make a claim out of weights, one over a cost, that add up to 1e-21."""
+    found = dict.fromkeys(range(9), np.random.default_rng(7).random((3, 500)) < 0.9)
+    _, claims = _allconv6.comparisons("he", found, *({v: PUBLISHED[v][i] for v in found} for i in (1, 0)))
+    words = {claim.sentence: claim.word for claim in claims}
+    near = [sentence for sentence in words if "lie within" in sentence]
+    assert [words.pop(sentence) for sentence in near] == [HOLDS]
+    assert set(words.values()) == {UNDETERMINED}
+
+
 def test_close_is_said_only_where_it_is_shown():
     rates = {0: 0.1, 5: 0.3, 6: 0.1, 7: 0.1, 8: 0.1}
     found = wrong(np.random.default_rng(4), rates, images=2000)
