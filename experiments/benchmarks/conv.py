@@ -85,6 +85,8 @@ def program(
     import jax.numpy as jnp
     import optax
 
+    from expressivity.training.image_program import compile_for
+
     described, width = family(net)
     optimiser = optax.sgd(0.01, momentum=0.9)
 
@@ -113,7 +115,7 @@ def program(
     images = jnp.asarray(rng.normal(size=(2, settings.batch, size, size, 3)), jnp.float32)
     labels = jnp.asarray(rng.integers(0, CLASSES, (2, settings.batch)))
     begun = time.perf_counter()
-    compiled = jax.jit(train).lower(start(0), images, labels).compile()
+    compiled = compile_for(layout, jax.jit(train).lower(start(0), images, labels))
     return lambda carry: compiled(carry, images, labels), start, time.perf_counter() - begun
 
 
