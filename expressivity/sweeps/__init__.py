@@ -13,6 +13,7 @@ from expressivity.sweeps.result import SweepResult as SweepResult
 from expressivity.sweeps.result import merge as merge
 from expressivity.sweeps.run import CellsFailed as CellsFailed
 from expressivity.sweeps.run import collect as collect
+from expressivity.sweeps.run import collect_all as collect_all
 from expressivity.sweeps.run import run as run
 from expressivity.sweeps.run import write_tables as write_tables
 from expressivity.sweeps.store import Record as Record

@@ -158,9 +158,14 @@ def merge(results: Sequence[SweepResult]) -> SweepResult:
     networks: dict[NetworkKey, Any] = {}
     for result in results:
         networks = {**result.networks, **networks}
+
+    def together(frames: list[Any]) -> Any:
+        full = [frame for frame in frames if len(frame)]  # the columns of an empty one have no type
+        return pd.concat(full or frames, ignore_index=True)
+
     return SweepResult(
-        pd.concat([r.table for r in results], ignore_index=True),
+        together([r.table for r in results]),
         networks,
-        pd.concat([r.timings for r in results], ignore_index=True),
-        pd.concat([r.curves for r in results], ignore_index=True),
+        together([r.timings for r in results]),
+        together([r.curves for r in results]),
     )

@@ -5,6 +5,7 @@ import functools
 import pickle
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from expressivity.sweeps import cluster, functions, images, spread
 from expressivity.sweeps.calibration import choose
 from expressivity.sweeps.inspection import note_failures, plan
 from expressivity.sweeps.party import POLL
-from expressivity.sweeps.result import COLUMNS, CURVE_COLUMNS, NetworkKey, SweepResult
+from expressivity.sweeps.result import COLUMNS, CURVE_COLUMNS, NetworkKey, SweepResult, merge
 from expressivity.sweeps.store import Record, Store, publish
 from expressivity.sweeps.sweep import Cell, Sweep
 from expressivity.training import ImageTask
@@ -83,65 +84,132 @@ def collect(
     sweep: Sweep, store: Store, *, order: int | None = None, title: str = "", executor: Any = None
 ) -> SweepResult:
     """`run` in a folder that is open already, without writing tables."""
-    import pandas as pd
+    return collect_all([sweep], store, order=order, title=title, executor=executor)[0]
+
+
+def collect_all(
+    sweeps: Iterable[Sweep], store: Store, *, order: int | None = None, title: str = "", executor: Any = None
+) -> list[SweepResult]:
+    """`collect` for sweeps that do not wait for each other: several processes, or workers, share the cells of all.
+
+    A cell that two of them hold is trained once.
+
+    Args:
+        sweeps: What to train.
+        store: A folder that is open.
+        order, executor: As for `run`; the same for all sweeps.
+        title: What the progress bar says.
+
+    Returns:
+        One result a sweep, in their order.
+
+    Raises:
+        CellsFailed: If cells failed; after all others, of every sweep, are finished. Its `result` merges what is there.
+
+    >>> import expressivity as ex, tempfile
+    >>> task, recipe = ex.targets.norm_squared(ex.Ball(2)), ex.Recipe(5, 16, 0.01)
+    >>> both = [ex.Sweep(ex.MLP(2), ["n"], task, 2, recipe), ex.Sweep(ex.MLP(2), ["n", "2n"], task, 2, recipe)]
+    >>> with tempfile.TemporaryDirectory() as folder, Store(folder) as store:
+    ...     one, other = collect_all(both, store, order=16)
+    >>> one.timings.trained_now.tolist(), other.timings.trained_now.tolist()
+    ([True], [False, True])
+    """
     from tqdm import tqdm
 
     executor, mesh = cluster.current() if executor is None else executor, spread.current()
     if mesh is None:
-        cells = choose(sweep, store).cells(order)
+        parts = [choose(sweep, store).cells(order) for sweep in sweeps]
     else:
-        cells, executor = spread.split(sweep.cells(order), mesh), None
+        parts, executor = [spread.split(sweep.cells(order), mesh) for sweep in sweeps], None
+    cells = list({cell.key: cell for part in parts for cell in part}.values())
     if store.leads:
         plan(store, [(cell.label, cell.key, cell.steps) for cell in cells])
+    quiet = not sys.stderr.isatty()
+    with tqdm(total=sum(c.steps for c in cells), unit="step", unit_scale=True, desc=title, disable=quiet) as bar:
+        trainer = _Trainer(cells, store, executor, mesh, bar)
+        results = [_result(part, trainer) for part in parts]
+    if store.leads:
+        note_failures(store, trainer.failures, [_name(cell) for cell in cells])
+    if trainer.failures:
+        raise CellsFailed(trainer.failures, merge(results))
+    return results
+
+
+def _result(cells: list[Cell], trainer: "_Trainer") -> SweepResult:
+    """What the cells of one sweep hold, but for those that failed."""
+    import pandas as pd
+
     rows: list[dict[str, Any]] = []
     timings: list[dict[str, Any]] = []
     curves: list[dict[str, Any]] = []
     networks: dict[NetworkKey, Any] = {}
-    failures: dict[str, str] = {}
     best = float("inf")
-    quiet = not sys.stderr.isatty()
-    with tqdm(total=sum(c.steps for c in cells), unit="step", unit_scale=True, desc=title, disable=quiet) as bar:
-        tasks = {} if executor is None else _submitted(cells, store, executor, bar)
-        alone = store.party is None or executor is not None or mesh is not None
-        own = None if alone else _Share(cells, store, bar)
-        together = {} if mesh is None else spread.train_missing(cells, store, mesh, functools.partial(_Ticks.of, bar))
-        for cell in cells:
-            key = cell.key
-            name = f"{cell.label}-{key}"
-            fresh = key in tasks or key in together or (own is not None and key in own.trained)
-            try:
-                if key in tasks:
-                    tasks[key].result()
-                record = together.get(key) or store.read(cell.label, key)
-                if record is None and own is not None and key in own.failures:
-                    failures[name] = own.failures[key]
-                    continue
-                if record is None:
-                    record, fresh = _trained(cell, store, _Ticks.of(bar, cell)), True
-                elif executor is None and own is None and mesh is None:
-                    bar.update(cell.steps)
-            except _failures() as error:
-                failures[name] = _reason(error)
-                continue
-            rows += _rows(cell, record)
-            curves += record.facts.get("curve", [])
-            kind = images if isinstance(cell.task, ImageTask) else functions
-            networks |= kind.networks(cell, record)
-            seconds = {k: record.facts[k] for k in ("compile_seconds", "run_seconds", "measure_seconds")}
-            timings.append({"cell": name, "trained_now": fresh, **seconds})
-            best = min(
-                [best, *(row["error"] for row in rows if row["norm"] in ("L2", "top-1") and row["status"] == "ok")]
-            )
-            bar.set_postfix_str(f"{cell.label}, best error {best:.3g}")
+    for cell in cells:
+        found = trainer.record(cell)
+        if found is None:
+            continue
+        record, fresh = found
+        rows += _rows(cell, record)
+        curves += record.facts.get("curve", [])
+        kind = images if isinstance(cell.task, ImageTask) else functions
+        networks |= kind.networks(cell, record)
+        seconds = {k: record.facts[k] for k in ("compile_seconds", "run_seconds", "measure_seconds")}
+        timings.append({"cell": _name(cell), "trained_now": fresh, **seconds})
+        best = min([best, *(row["error"] for row in rows if row["norm"] in ("L2", "top-1") and row["status"] == "ok")])
+        trainer.bar.set_postfix_str(f"{cell.label}, best error {best:.3g}")
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     for column in ("base", "hidden_layers", "parameters"):
         table[column] = table[column].astype("Int64")
-    result = SweepResult(table, networks, pd.DataFrame(timings), pd.DataFrame(curves, columns=list(CURVE_COLUMNS)))
-    if store.leads:
-        note_failures(store, failures, [f"{cell.label}-{cell.key}" for cell in cells])
-    if failures:
-        raise CellsFailed(failures, result)
-    return result
+    return SweepResult(table, networks, pd.DataFrame(timings), pd.DataFrame(curves, columns=list(CURVE_COLUMNS)))
+
+
+class _Trainer:
+    """The cells of a call: what is missing is trained, here, by other processes too, or by workers.
+
+    Args:
+        cells: All of them, each once.
+        store, executor, mesh, bar: As in `collect_all`.
+    """
+
+    def __init__(self, cells: list[Cell], store: Store, executor: Any, mesh: Any, bar: Any) -> None:
+        self.store, self.bar = store, bar
+        self.failures: dict[str, str] = {}
+        self.tasks = {} if executor is None else _submitted(cells, store, executor, bar)
+        here = executor is None and mesh is None
+        self.alone = here and store.party is None
+        self.own = _Share(cells, store, bar) if here and store.party is not None else None
+        self.together = (
+            {} if mesh is None else spread.train_missing(cells, store, mesh, functools.partial(_Ticks.of, bar))
+        )
+        self._given: set[str] = set()
+
+    def record(self, cell: Cell) -> tuple[Record, bool] | None:
+        """The record of a cell, and whether it was trained now and is given for the first time; None if it failed."""
+        key, name = cell.key, _name(cell)
+        if name in self.failures:
+            return None
+        first = key not in self._given
+        self._given.add(key)
+        fresh = key in self.tasks or key in self.together or (self.own is not None and key in self.own.trained)
+        try:
+            if key in self.tasks:
+                self.tasks[key].result()
+            record = self.together.get(key) or self.store.read(cell.label, key)
+            if record is None and self.own is not None and key in self.own.failures:
+                self.failures[name] = self.own.failures[key]
+                return None
+            if record is None:
+                return _trained(cell, self.store, _Ticks.of(self.bar, cell)), True
+        except _failures() as error:
+            self.failures[name] = _reason(error)
+            return None
+        if self.alone and first:
+            self.bar.update(cell.steps)
+        return record, fresh and first
+
+
+def _name(cell: Cell) -> str:
+    return f"{cell.label}-{cell.key}"
 
 
 def _trained(cell: Cell, store: Store, progress: functions.Progress) -> Record:
@@ -232,7 +300,7 @@ def _submitted(cells: list[Cell], store: Store, executor: Any, bar: Any) -> dict
         raise TypeError(f"An executor has a method submit, as concurrent.futures.Executor has; got {executor!r}.")
     missing = [cell for cell in cells if store.read(cell.label, cell.key) is None]
     if isinstance(executor, concurrent.futures.ProcessPoolExecutor):
-        for cell in missing[:1]:
+        for cell in {id(cell.task): cell for cell in missing}.values():
             try:
                 pickle.dumps(cell)
             except (AttributeError, TypeError, pickle.PicklingError) as error:

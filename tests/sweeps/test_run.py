@@ -1,13 +1,16 @@
 """Running sweeps: what the table says, stopping and going on, damaged cells, and the right errors."""
 
+import concurrent.futures
+import json
 import math
+import threading
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import expressivity as ex
-from expressivity.sweeps import FolderInUse, Store, merge
+from expressivity.sweeps import CellsFailed, FolderInUse, Store, collect, collect_all, functions, inspection, merge
 from expressivity.training import train
 
 DISC = ex.targets.norm_squared(ex.Ball(2))
@@ -186,6 +189,93 @@ def test_merging_keeps_every_row(small):
     both = merge([result, result])
     assert len(both.table) == 2 * len(result.table)
     assert both.networks.keys() == result.networks.keys()
+
+
+def several():
+    """Three sweeps of two tasks; the cell of width 3 is in two of them."""
+    disc = [ex.Sweep(ex.MLP(2), widths, DISC, 2, RECIPE) for widths in (["n+1"], ["n", "n+1", "2n"])]
+    return [disc[0], ex.Sweep(ex.MLP(2, hidden_layers=1), ["n"], ex.targets.product(ex.Ball(2)), 1, RECIPE), disc[1]]
+
+
+def test_sweeps_that_are_collected_together_give_what_each_gives_alone(tmp_path, monkeypatch):
+    written, write = [], inspection.write_atomically
+    monkeypatch.setattr(
+        inspection, "write_atomically", lambda path, content: (written.append(path.name), write(path, content))
+    )
+    with Store(tmp_path / "apart") as store:
+        apart = [collect(sweep, store, order=12) for sweep in several()]
+    assert written == ["plan.json"] * 3  # what was planned before stays in the plan
+    written.clear()
+    with Store(tmp_path / "together") as store:
+        together = collect_all(several(), store, order=12)
+        assert collect_all([], store) == []
+    assert written == ["plan.json"]
+    plans = [json.loads((tmp_path / name / "plan.json").read_text()) for name in ("apart", "together")]
+    assert plans[0] == plans[1]
+    assert set(plans[0]) == {path.stem for path in (tmp_path / "together" / "cells").iterdir()}
+    for one, other in zip(apart, together, strict=True):
+        pd.testing.assert_frame_equal(one.table, other.table)
+        pd.testing.assert_frame_equal(one.timings[["cell", "trained_now"]], other.timings[["cell", "trained_now"]])
+        assert one.networks.keys() == other.networks.keys()
+
+
+def test_a_cell_that_two_sweeps_hold_is_trained_once(tmp_path, monkeypatch):
+    trained, inner = [], functions.train_cell
+    monkeypatch.setattr(
+        functions, "train_cell", lambda cell, *rest: (trained.append(cell.label), inner(cell, *rest))[1]
+    )
+    with Store(tmp_path) as store:
+        found = collect_all(several(), store, order=12)
+        assert trained == ["mlp-h2-w3", "mlp-h1-w2", "mlp-h2-w2", "mlp-h2-w4"]
+        assert [list(one.timings["trained_now"]) for one in found] == [[True], [True], [True, False, True]]
+        again = collect_all(several(), store, order=12)
+    assert len(trained) == 4
+    assert not any(one.timings["trained_now"].any() for one in again)
+
+
+def test_workers_are_at_several_sweeps_at_once(tmp_path):
+    """Every task waits until another one has begun, and each sweep has but one."""
+    meeting = threading.Barrier(2, timeout=60)
+
+    class Meeting(concurrent.futures.ThreadPoolExecutor):
+        def submit(self, function, *given):
+            return super().submit(lambda: (meeting.wait(), function(*given))[1])
+
+    with Meeting(2) as executor, Store(tmp_path) as store:
+        found = collect_all(several()[:2], store, order=12, executor=executor)
+    assert [len(one.networks) for one in found] == [2, 1]
+    assert all(one.timings["trained_now"].all() for one in found)
+
+
+def test_cells_that_fail_stop_no_sweep_and_are_tried_once(tmp_path, monkeypatch):
+    """Width 3: all of the first sweep and a part of the last."""
+    tried, inner = [], functions.train_cell
+
+    def short_of_memory(cell, *rest):
+        tried.append(cell.label)
+        if 3 in cell.widths:
+            raise MemoryError("cannot allocate 7 GiB")
+        return inner(cell, *rest)
+
+    monkeypatch.setattr(functions, "train_cell", short_of_memory)
+    with Store(tmp_path) as store, pytest.raises(CellsFailed, match="1 cells failed") as caught:
+        collect_all(several(), store, order=12)
+    assert len(tried) == 4
+    result = caught.value.result
+    assert (
+        sorted(zip(result.table["width"], result.table["hidden_layers"], strict=True))
+        == [(2, 1)] * 3 + [(2, 2)] * 6 + [(4, 2)] * 6
+    )
+    assert result.table["error"].dtype == float
+    assert result.timings["trained_now"].tolist() == [True] * 3
+    assert [cell.state for cell in inspection.inspect(tmp_path).cells].count("failed") == 1
+    with Store(tmp_path) as store:  # what failed stays noted while others are collected
+        collect(several()[1], store, order=12)
+    assert [cell.state for cell in inspection.inspect(tmp_path).cells] == ["failed"] + ["finished"] * 3
+    monkeypatch.undo()
+    with Store(tmp_path) as store:
+        assert sum(one.timings["trained_now"].sum() for one in collect_all(several(), store, order=12)) == 1
+    assert {cell.state for cell in inspection.inspect(tmp_path).cells} == {"finished"}
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip"])
