@@ -159,7 +159,7 @@ def train_longer(
     best = trained.best()
     best = best[(best["norm"] == "L2") & (best["width"] <= widest)]
     recipe = dataclasses.replace(sweep.recipe, steps=4 * sweep.recipe.steps)
-    found = []
+    each = []
     for width, rows in best.groupby("width"):
         depth = int(rows.loc[rows["error"].idxmin(), "hidden_layers"])
         table = trained.table
@@ -168,9 +168,8 @@ def train_longer(
         family = ex.MLP(task.dim, hidden_layers=depth)
         rules = str(cell["width_rule"].iloc[0]).split(" = ")
         rule = next((text for text in rules if "n" in text), rules[0])
-        again = ex.Sweep(family, rule, task, sorted(seeds), recipe)
-        found.append(sweeps.collect(again, store, order=order, title=f"{task.name}, longer"))
-    return sweeps.merge(found) if found else None
+        each.append(ex.Sweep(family, rule, task, sorted(seeds), recipe))
+    return sweeps.merge(sweeps.collect_all(each, store, order=order, title=f"{task.name}, longer")) if each else None
 
 
 def train_further(
@@ -182,7 +181,7 @@ def train_further(
     from expressivity.training import perturb
 
     small = _cases.constructions(target, settings.warm_layers) if settings.warm_layers else []
-    found = []
+    each = []
     for name, construction, _ in small:
         network = construction.network
         if not 0 < network.hidden_layers <= settings.warm_layers:
@@ -191,9 +190,9 @@ def train_further(
         starts = {(width, seed): perturb(network, jax.random.key(seed), 1e-3 if seed else 0.0) for seed in range(4)}
         family = ex.MLP(target.dim, hidden_layers=network.hidden_layers)
         recipe = ex.Recipe(settings.warm_steps, settings.batch_size, 1e-5)
-        sweep = ex.Sweep(family, [width], target, 4, recipe, origin=name, starts=starts)
-        found.append(sweeps.collect(sweep, store, order=order, title=f"{target.name}, from {name}"))
-    return sweeps.merge(found) if found else None
+        each.append(ex.Sweep(family, [width], target, 4, recipe, origin=name, starts=starts))
+    title = f"{target.name}, from constructions"
+    return sweeps.merge(sweeps.collect_all(each, store, order=order, title=title)) if each else None
 
 
 def measure_constructions(built: list[_cases.Built], target: ex.Target, grid: Any) -> Any:

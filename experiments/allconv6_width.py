@@ -204,25 +204,28 @@ def outcome(store: Any, settings: Settings, sets: dict[str, Any]) -> _images.Out
     from expressivity.sweeps.result import family_label
 
     classes, size = sets["raw"].classes, sets["raw"].input_size
-    results, tables, compared, wrong = [], [], [], {}
+    tables, compared, wrong = [], [], {}
     counts, claims = _counted(settings.variants, size, classes)
-    for arm in settings.arms:
-        task = sets["raw" if arm == "original" else "unit"]
-        variants = [v for v in settings.variants if arm != "mup" or v in settings.mup_variants]
-        families = [ex.AllConv6(v, classes=classes) for v in variants]
-        sweep = ex.Sweep(
-            families,
+    of_arm: dict[Arm, list[int]] = {
+        arm: [v for v in settings.variants if arm != "mup" or v in settings.mup_variants] for arm in settings.arms
+    }
+    each = [
+        ex.Sweep(
+            [ex.AllConv6(v, classes=classes) for v in variants],
             ["1x"],
-            task,
+            sets["raw" if arm == "original" else "unit"],
             settings.seeds,
             recipe(settings, arm, classes),
             origin=arm,
             evaluations=settings.evaluations,
         )
-        result = sweeps.collect(sweep, store, title=arm)
+        for arm, variants in of_arm.items()
+    ]
+    results = sweeps.collect_all(each, store, title="allconv6")
+    for (arm, variants), sweep, result in zip(of_arm.items(), each, results, strict=True):
+        families, task = sweep.family, sweep.task
         names = {family_label(family): variant for family, variant in zip(families, variants, strict=True)}
         result.curves["origin"], result.curves["variant"] = arm, result.curves["family"].map(names)
-        results.append(result)
         top = result.table[result.table["norm"] == "top-1"]
         # the same seeds for all networks of an arm, so that they can be compared seed by seed
         seeds = [s for s, group in top.groupby("seed") if (group["status"] == "ok").all()]

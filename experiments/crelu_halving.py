@@ -156,9 +156,10 @@ def work(store: Any, settings: Settings, task: Any) -> Any:
     recipe = ex.Recipe(
         settings.steps, settings.batch_size, settings.learning_rate, schedule="cosine", initialisation="he"
     )
-    found, rows, errors, trained = [], [], {}, {}
-    for name, (family, width) in chosen.items():
-        result = sweeps.collect(ex.Sweep(family, [width], task, settings.seeds, recipe), store, title=name)
+    each = [ex.Sweep(family, [width], task, settings.seeds, recipe) for family, width in chosen.values()]
+    found = sweeps.collect_all(each, store, title="ReLU and CReLU")
+    rows, errors, trained = [], {}, {}
+    for (name, (family, width)), result in zip(chosen.items(), found, strict=True):
         good = result.table[(result.table["norm"] == "top-1") & (result.table["status"] == "ok")]
         errors[name] = good["error"].tolist()
         units = max(family.width_dims(width).values())
@@ -168,7 +169,6 @@ def work(store: Any, settings: Settings, task: Any) -> Any:
             by: sum(getattr(s, by) for s in family.layers(width, task.input_size)) for by in ("parameters", "macs")
         }
         rows.append({"network": name, "channels": units, **counts, "mean_error": float(good["error"].mean())})
-        found.append(result)
     if not all(trained.values()):
         lost = [name for name, nets in trained.items() if not nets]
         raise ValueError(f"All networks {lost[0]!r} diverged at the learning rate {settings.learning_rate}; lower it.")

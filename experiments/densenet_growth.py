@@ -142,9 +142,10 @@ def work(store: Any, settings: Settings, task: Any) -> Any:
         weight_decay=settings.weight_decay,
         statistics="recomputed",
     )
-    found, rows, errors = [], [], {}
-    for net in nets:
-        result = sweeps.collect(ex.Sweep(net.family, [net.width], task, settings.seeds, recipe), store, title=net.name)
+    each = [ex.Sweep(net.family, [net.width], task, settings.seeds, recipe) for net in nets]
+    found = sweeps.collect_all(each, store, title="growth rates")
+    rows, errors = [], {}
+    for net, result in zip(nets, found, strict=True):
         good = result.table[(result.table["norm"] == "top-1") & (result.table["status"] == "ok")]
         errors[net.name] = good["error"].tolist()
         place = {"label": net.name, "kind": _growth.KINDS[net.family.bottleneck], "depth": net.family.depth}
@@ -152,7 +153,6 @@ def work(store: Any, settings: Settings, task: Any) -> Any:
         rows += [
             {**place, "seed": seed, "error": error} for seed, error in zip(good["seed"], good["error"], strict=True)
         ]
-        found.append(result)
     if not all(errors.values()):
         lost = next(name for name, values in errors.items() if not values)
         raise ValueError(f"All networks {lost!r} diverged at the learning rate {settings.learning_rate}; lower it.")

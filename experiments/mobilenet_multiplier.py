@@ -105,26 +105,28 @@ def work(store: Any, settings: Settings, images: dict[int, Any], options: Option
         settings.steps, settings.batch_size, settings.learning_rate, schedule="cosine", statistics="recomputed"
     )
     largest = max(settings.pixels)
-    parts, rows = [], []
+    grid: list[tuple[int, Any, tuple[float, ...]]] = []
     for side, task in images.items():
-        deep, shallow = ex.MobileNet(task.classes), ex.MobileNet(task.classes, shallow=True)
-        grid = [(deep, settings.alphas if side == largest else settings.few)]
-        grid += [(shallow, (1.0,))] if settings.shallow and side == largest else []
-        for family, alphas in grid:
-            sweep = ex.Sweep(family, [ex.Width(alpha) for alpha in alphas], task, settings.seeds, recipe)
-            found = sweeps.collect(sweep, store, title=f"{side} pixels")
-            parts.append(found)
-            for alpha in alphas:
-                width = ex.Width(alpha)
-                counts = {"macs": ex.macs(family, width, task.input_size)}
-                counts["parameters"] = ex.parameters(family, width, task.input_size)
-                table = found.table
-                units = max(family.width_dims(width).values())
-                mine = (table["norm"] == "top-1") & (table["width"] == units) & (table["status"] == "ok")
-                mine &= table["family"] == family_label(family)
-                for row in table[mine].itertuples():
-                    place = {"alpha": alpha, "pixels": side, "shallow": family.shallow, "seed": row.seed}
-                    rows.append(place | {"error": row.error, "half_width": row.half_width} | counts)
+        grid.append((side, ex.MobileNet(task.classes), settings.alphas if side == largest else settings.few))
+        if settings.shallow and side == largest:
+            grid.append((side, ex.MobileNet(task.classes, shallow=True), (1.0,)))
+    each = [
+        ex.Sweep(family, [ex.Width(alpha) for alpha in alphas], images[side], settings.seeds, recipe)
+        for side, family, alphas in grid
+    ]
+    parts, rows = sweeps.collect_all(each, store, title="MobileNet"), []
+    for (side, family, alphas), found in zip(grid, parts, strict=True):
+        for alpha in alphas:
+            width = ex.Width(alpha)
+            counts = {"macs": ex.macs(family, width, images[side].input_size)}
+            counts["parameters"] = ex.parameters(family, width, images[side].input_size)
+            table = found.table
+            units = max(family.width_dims(width).values())
+            mine = (table["norm"] == "top-1") & (table["width"] == units) & (table["status"] == "ok")
+            mine &= table["family"] == family_label(family)
+            for row in table[mine].itertuples():
+                place = {"alpha": alpha, "pixels": side, "shallow": family.shallow, "seed": row.seed}
+                rows.append(place | {"error": row.error, "half_width": row.half_width} | counts)
     if not rows:
         raise ValueError(
             f"All networks diverged at the learning rate {settings.learning_rate}; none is left to measure."

@@ -91,11 +91,9 @@ def work(store: Any, settings: Settings, task: Any) -> Any:
     recipe = ex.Recipe(
         settings.steps, settings.batch_size, settings.learning_rate, schedule="cosine", statistics="recomputed"
     )
-    parts = []
-    for net, chosen in ((family, widths), (slim, widths[:1]), (universal, widths[:1])):
-        sweep = ex.Sweep(net, chosen, task, settings.seeds, recipe)
-        parts.append(sweeps.collect(sweep, store, title=type(net).__name__))
-    result = sweeps.merge(parts)
+    kinds = ((family, widths), (slim, widths[:1]), (universal, widths[:1]))
+    each = [ex.Sweep(net, chosen, task, settings.seeds, recipe) for net, chosen in kinds]
+    result = sweeps.merge(sweeps.collect_all(each, store, title="slimmable"))
     rows, laws = [], []
 
     def add(method: str, width: ex.Width, seed: int, model: Any, state: Any) -> None:

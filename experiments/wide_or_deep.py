@@ -135,10 +135,8 @@ def work(store: Any, settings: Settings, task: Any) -> Any:
         raise ValueError(f"No wide network costs what a thin one costs to within {settings.within:g}; widen the grid.")
     nets = list({net.name: net for pair in pairs for net in (pair.thin, pair.wide)}.values())
     recipe = recipe_of(settings, settings.steps)
-    found = [
-        sweeps.collect(ex.Sweep(net.family, [net.width], task, settings.seeds, recipe), store, title=net.name)
-        for net in nets
-    ]
+    each = [ex.Sweep(net.family, [net.width], task, settings.seeds, recipe) for net in nets]
+    found = sweeps.collect_all(each, store, title="wide or deep")
     errors = {}
     for net, result in zip(nets, found, strict=True):
         rows = result.table[(result.table["norm"] == "top-1") & (result.table["status"] == "ok")]

@@ -192,25 +192,21 @@ def describe(shape: Shape, target_seed: int) -> dict[str, Any]:
     }
 
 
-def trained_rows(shape: Shape, target_seed: int, settings: Settings, store: Any) -> list[dict[str, Any]]:
-    """Networks of one shape from random starts, one row a seed."""
+def from_random(shape: Shape, target_seed: int, settings: Settings) -> Any:
+    """The sweep of the networks of one shape from random starts."""
     import expressivity as ex
-    from expressivity import sweeps
 
     target = goal(shape.n, shape.k, target_seed)
     recipe = ex.Recipe(settings.steps, settings.batch_size, settings.learning_rate)
     family = ex.MLP(shape.n, hidden_layers=shape.depth - 1)
-    sweep = ex.Sweep(family, shape.width, target, settings.seeds, recipe)
-    title = f"n = {shape.n}, k = {shape.k}, width {shape.width}, depth {shape.depth}"
-    return _rows(sweeps.collect(sweep, store, order=settings.order[shape.n], title=title), shape, target_seed)
+    return ex.Sweep(family, shape.width, target, settings.seeds, recipe)
 
 
-def warm_rows(shape: Shape, target_seed: int, settings: Settings, store: Any) -> list[dict[str, Any]]:
-    """Networks trained on from the compiled one: seed 0 as it is, the others with weights changed by 1e-3."""
+def from_compiler(shape: Shape, target_seed: int, settings: Settings) -> Any:
+    """The sweep that goes on from the compiled network: seed 0 as it is, the others with weights changed by 1e-3."""
     import jax
 
     import expressivity as ex
-    from expressivity import sweeps
     from expressivity.training import perturb
 
     target = goal(shape.n, shape.k, target_seed)
@@ -218,9 +214,22 @@ def warm_rows(shape: Shape, target_seed: int, settings: Settings, store: Any) ->
     starts = {(shape.width, s): perturb(begin, jax.random.key(s), 1e-3 if s else 0.0) for s in range(count)}
     recipe = ex.Recipe(settings.warm_steps, settings.batch_size, 1e-6)
     family = ex.MLP(shape.n, hidden_layers=begin.hidden_layers)
-    sweep = ex.Sweep(family, shape.width, target, count, recipe, origin="compiler", starts=starts)
-    title = f"n = {shape.n}, k = {shape.k}, width {shape.width}, from the compiler"
-    return _rows(sweeps.collect(sweep, store, order=settings.order[shape.n], title=title), shape, target_seed)
+    return ex.Sweep(family, shape.width, target, count, recipe, origin="compiler", starts=starts)
+
+
+def trained(n: int, k: int, settings: Settings, store: Any) -> dict[tuple[str, Shape, int], Any]:
+    """What training finds for a pair, by origin, shape and seed of the target, without shapes that are too deep."""
+    from expressivity import sweeps
+
+    each = {}
+    for target_seed in range(settings.targets):
+        for shape in shapes(n, k):
+            if shape.depth - 1 <= settings.deepest:
+                each["random", shape, target_seed] = from_random(shape, target_seed, settings)
+                if shape.depth_rule == "compiler":
+                    each["compiler", shape, target_seed] = from_compiler(shape, target_seed, settings)
+    found = sweeps.collect_all(each.values(), store, order=settings.order[n], title=f"n = {n}, k = {k}")
+    return dict(zip(each, found, strict=True))
 
 
 def _rows(result: Any, shape: Shape, target_seed: int) -> list[dict[str, Any]]:
@@ -321,10 +330,11 @@ def experiment(options: Options) -> int:
     with sweeps.Store(options.out) as store:
         cells = _depth.Cells(store)
         for n, k in settings.pairs:
+            found = trained(n, k, settings, store)
             for target_seed in range(settings.targets):
                 for shape in shapes(n, k):
                     if shape.depth - 1 <= settings.deepest:
-                        rows += trained_rows(shape, target_seed, settings, store)
+                        rows += _rows(found["random", shape, target_seed], shape, target_seed)
                     if shape.depth_rule == "compiler":
                         order = settings.order[n]
                         address = {"shape": dataclasses.asdict(shape), "target_seed": target_seed, "order": order}
@@ -332,7 +342,7 @@ def experiment(options: Options) -> int:
                             "compiled", address, lambda s=shape, t=target_seed, o=order: compiled_row(s, t, o)
                         )
                         if shape.depth - 1 <= settings.deepest:
-                            rows += warm_rows(shape, target_seed, settings, store)
+                            rows += _rows(found["compiler", shape, target_seed], shape, target_seed)
         table, recalled = pd.DataFrame(rows), recalled_table()
         claim = _run.claim(__doc__)
         return _depth.finish(

@@ -33,6 +33,25 @@ with sweeps.Store(out) as store:
     result = sweeps.collect(sweep, store, order=12)
     sweeps.write_tables(store, result)
 """
+TOGETHER = """
+import pathlib, sys, time
+from experiments import _run, crelu_halving
+from expressivity.sweeps import here, images
+place, *arguments = sys.argv[1:]
+inner = images.train_cell
+
+def train_cell(*given):
+    host, end = here(), time.monotonic() + 60
+    begun = [pathlib.Path(place, f"begun-{process}-of-{host.processes}") for process in range(host.processes)]
+    begun[host.process].touch()
+    while not all(path.exists() for path in begun):
+        assert time.monotonic() < end, "the other process has not begun a cell"
+        time.sleep(0.02)
+    return inner(*given)
+
+images.train_cell = train_cell
+sys.exit(_run.main("crelu_halving", crelu_halving.Options, crelu_halving.experiment, "", arguments))
+"""
 
 
 def start(folder, cache, port=0, processes=1, process=0, timeout=60):
@@ -77,6 +96,36 @@ def test_two_processes_make_the_table_of_one(alone, tmp_path):
     assert (tmp_path / "table.csv").read_bytes() == (alone[0] / "table.csv").read_bytes()
     assert 0 < pd.read_csv(tmp_path / "timings.csv")["trained_now"].sum() < 6
     assert not (tmp_path / ".claims").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_are_at_once_at_an_experiment_whose_sweeps_have_one_cell_each(alone, tmp_path):
+    """No cell is trained before both processes have begun one; process 0 says which were its own."""
+
+    def experiment(name, *more):
+        options = ["--preset", "smoke", "--out", str(tmp_path / name), "--platform", "cpu", *more]
+        return subprocess.Popen(
+            [sys.executable, "-c", TOGETHER, str(tmp_path), *options],
+            env=os.environ | {"JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": str(alone[1])},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def end(*processes):
+        told = [process.communicate(timeout=240) for process in processes]
+        assert [process.returncode for process in processes] == [0] * len(processes), told
+
+    end(experiment("one"))
+    where = ("--distributed", "--coordinator", f"127.0.0.1:{free_port()}", "--processes", "2", "--process")
+    end(*[experiment("two", *where, str(process)) for process in range(2)])
+    assert {path.name for path in tmp_path.glob("begun-*")} == {"begun-0-of-1", "begun-0-of-2", "begun-1-of-2"}
+    tables = [pd.read_csv(tmp_path / name / "timings.csv") for name in ("one", "two")]
+    assert [len(table) for table in tables] == [3, 3]
+    assert tables[0]["trained_now"].all()
+    assert 0 < tables[1]["trained_now"].sum() < 3
+    for name in ("table.csv", "networks.csv", "curves.csv"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
 @pytest.mark.slow
