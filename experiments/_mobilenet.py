@@ -152,10 +152,10 @@ def on_photographs(weights: Sequence[pathlib.Path], photographs: Sequence[pathli
     """
     import jax
     import pandas as pd
-    from PIL import Image
 
     import expressivity as ex
     from expressivity import sweeps
+    from expressivity.data.images import decode
     from expressivity.data.pipes import UNIT
     from expressivity.models.pretrained import mobilenet_slim_names
 
@@ -168,9 +168,8 @@ def on_photographs(weights: Sequence[pathlib.Path], photographs: Sequence[pathli
             model, state, _ = ex.models.load(family, arrays, ex.Width(alpha), names=mobilenet_slim_names)
         else:
             model, state, _ = ex.models.load_folded(family, arrays, ex.Width(alpha), pixels)
-        # not by `data.images.decode`: its JPEGs are read at a scale, which moves one of twenty answers at 128 pixels
-        pictures = [Image.open(path).convert("RGB") for path in photographs]
-        images = np.stack([np.asarray(one.resize((pixels, pixels), Image.Resampling.BILINEAR)) for one in pictures])
+        # JPEGs read at a scale would move one of twenty answers at 128 pixels
+        images = decode(photographs, pixels, pixels, draft=False)
         logits = np.asarray(jax.jit(family.apply)(model, state, UNIT(images))[0])
         hits = np.argsort(-logits, axis=1)[:, :TOP] == labels[:, None] + 1
         right, among = int(hits[:, 0].sum()), int(hits.sum())

@@ -142,6 +142,7 @@ class ImageFiles:
         channels: int = 3,
         workers: int | None = None,
         cache: str | os.PathLike[str] | None = None,
+        draft: bool = True,
     ) -> ImageSet:
         """All images decoded and resized (bilinear, aspect not kept) to `size`.
 
@@ -151,6 +152,7 @@ class ImageFiles:
             workers: Threads; as many as the machine has cores if not given.
             cache: A folder in which the decoded array is kept, under a name made of the files' paths, sizes and times,
                 so that a changed file is read again.
+            draft: As in `decode`.
 
         Raises:
             ValueError: If `size` or `channels` is out of its range, or an image cannot be read.
@@ -159,19 +161,33 @@ class ImageFiles:
         if min(height, width) < 1 or channels not in (1, 3):
             raise ValueError(f"Images are decoded to a positive size and 1 or 3 channels; got {size} and {channels}.")
         shape = (len(self), height, width, channels)
-        place = None if cache is None else pathlib.Path(cache) / f"{_fingerprint(self.paths, shape)}.npy"
+        place = None if cache is None else pathlib.Path(cache) / f"{_fingerprint(self.paths, shape, draft)}.npy"
         images = None if place is None else _cached(place, shape)
         if images is None:
-            images = decode(self.paths, height, width, channels, workers)
+            images = decode(self.paths, height, width, channels, workers, draft)
             if place is not None:
                 _keep(place, images)
         return ImageSet(images, np.array(self.labels), self.class_names, self.name)
 
 
 def decode(
-    paths: Sequence[pathlib.Path], height: int, width: int, channels: int = 3, workers: int | None = None
+    paths: Sequence[pathlib.Path],
+    height: int,
+    width: int,
+    channels: int = 3,
+    workers: int | None = None,
+    draft: bool = True,
 ) -> np.ndarray:
     """uint8 array (images, height, width, channels) of image files, decoded in threads.
+
+    Args:
+        paths: The files.
+        height: Of the result.
+        width: Of the result.
+        channels: 3 for colour, 1 for grey.
+        workers: Threads; as many as the machine has cores if not given.
+        draft: Whether a large JPEG is decoded at the smallest scale (1/2, 1/4, 1/8) that is at least twice as large as
+            the result, which is faster; otherwise it is resized from all of its pixels.
 
     Raises:
         ValueError: If an image is broken; names the first and counts the others.
@@ -184,7 +200,8 @@ def decode(
 
         try:
             with Image.open(paths[number]) as image:
-                image.draft(mode, (2 * width, 2 * height))  # large JPEGs are decoded at a scale that is large enough
+                if draft:
+                    image.draft(mode, (2 * width, 2 * height))
                 small = image.convert(mode).resize((width, height), Image.Resampling.BILINEAR)
                 images[number] = np.asarray(small).reshape(height, width, channels)
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -198,8 +215,8 @@ def decode(
     return images
 
 
-def _fingerprint(paths: Sequence[pathlib.Path], shape: tuple[int, ...]) -> str:
-    record = hashlib.sha256(repr(shape).encode())
+def _fingerprint(paths: Sequence[pathlib.Path], shape: tuple[int, ...], draft: bool) -> str:
+    record = hashlib.sha256(repr(shape if draft else (shape, "whole")).encode())
     for path in paths:
         status = path.stat()
         record.update(f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())

@@ -134,6 +134,18 @@ def test_decoding_is_resizing_whatever_the_number_of_threads(tmp_path, workers):
             np.testing.assert_array_equal(image, np.asarray(whole.resize((7, 5), Image.Resampling.BILINEAR)))
 
 
+def test_a_large_jpeg_is_resized_from_all_of_its_pixels_if_that_is_asked_for(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("1_0", "2_0"):
+        Image.fromarray(rng.integers(0, 256, (160, 160, 3), np.uint8)).save(tmp_path / f"{name}.jpg")
+    paths = sorted(tmp_path.iterdir())
+    whole, scaled = (module.decode(paths, 10, 10, draft=draft) for draft in (False, True))
+    for path, image in zip(paths, whole, strict=True):
+        with Image.open(path) as one:
+            np.testing.assert_array_equal(image, np.asarray(one.resize((10, 10), Image.Resampling.BILINEAR)))
+    assert (whole != scaled).any()
+
+
 def test_grey_images_have_one_channel(folder):
     assert data.from_folder(folder).load(4, channels=1).input_size == (4, 4, 1)
     with pytest.raises(ValueError, match="1 or 3 channels; got 4 and 2"):
@@ -158,6 +170,8 @@ def test_the_cache_is_used_and_follows_the_files(folder, tmp_path_factory, monke
         place.write_bytes(b"damaged")
     data.from_folder(folder).load(4, cache=cache)
     assert len(calls) == 2
+    data.from_folder(folder).load(4, cache=cache, draft=False)
+    assert len(calls) == 3
 
 
 def test_numbered_images(tmp_path):
