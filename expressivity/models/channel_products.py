@@ -199,7 +199,7 @@ def _depthwise_forward(window: Window, x: Any, kernel: Any) -> tuple[Any, Any]:
 
 def _depthwise_backward(window: Window, saved: Any, dy: Any) -> tuple[Any, Any]:
     split, kernel = saved
-    gradient = jnp.stack([total(jnp.multiply, tap, dy) for tap in taps(window, split)])
+    gradient = jnp.stack(_totals([_wide(tap) * _wide(dy) for tap in taps(window, split)]))
     # every pixel of the input is a sum over shifts of dy, with the kernel's entry of its phase or 0
     s, k = window.stride, window.kernel
     shifted, square, terms = _shifted(window, dy), kernel.reshape(k, k, -1), []
@@ -302,6 +302,19 @@ def total(term: Callable[..., Any], *arrays: Any) -> Any:
     In two stages: pixels first, where the batch is a long inner axis, then the batch.
     """
     return term(*map(_wide, arrays)).sum((1, 2)).sum(-1)
+
+
+def _totals(terms: Sequence[Any]) -> list[Any]:
+    """The sum of each array over all but the channels, pixels first, all of them in one loop.
+
+    Sums one by one would be given to a library that reads whole arrays, so that XLA copies every tap of a window first.
+    """
+
+    def add(some: Any, others: Any) -> Any:
+        return [a + b for a, b in zip(some, others, strict=True)]
+
+    zeros = [jnp.zeros((), term.dtype) for term in terms]
+    return [rows.sum(-1) for rows in lax.reduce(list(terms), zeros, add, (1, 2))]
 
 
 def _wide(x: Any) -> Any:

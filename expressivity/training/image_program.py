@@ -1,7 +1,6 @@
 """The compiled program that takes optimiser steps of image networks, and the one that reads their logits."""
 
 import concurrent.futures
-import contextlib
 import dataclasses
 import functools
 import threading
@@ -236,7 +235,6 @@ class ImageProgram:
 
 
 _lock = threading.Lock()
-_SUMS_IN_LOOPS: Any = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT"}
 
 
 def on_devices(shape: ImageShape, spread: Spread, mesh: Any = None) -> Any:
@@ -250,19 +248,6 @@ def on_devices(shape: ImageShape, spread: Spread, mesh: Any = None) -> Any:
     else:
         function = chunk_function(shape)
     return jax.jit(function, donate_argnums=(0,), in_shardings=takes, out_shardings=gives)
-
-
-def compile_for(layout: str, lowered: Any) -> Any:
-    """A lowered program of networks in that layout, compiled.
-
-    XLA on CPU gives sums to a library that reads whole arrays. For the gradient of a depthwise kernel it then copies
-    every tap of the window out of the image before it sums; without the library product and sum are one loop over what
-    is there, and a step of MobileNet takes two thirds of the time. Matrix products stay with the library.
-    """
-    if layout == "batch_last" and jax.default_backend() == "cpu":
-        with contextlib.suppress(jax.errors.JaxRuntimeError):  # another version of XLA, which does not know the option
-            return lowered.compile(compiler_options=_SUMS_IN_LOOPS)
-    return lowered.compile()
 
 
 @functools.lru_cache(maxsize=32)
@@ -286,7 +271,7 @@ def _compiled(shape: ImageShape, test_batch: int, statistics: str, spread: Sprea
             images = jax.ShapeDtypeStruct((shape.batch, *shape.input_size), jnp.uint8)
             lowered.append(jax.jit(moments_function(shape)).lower(model, state, images, shapes[4], shapes[8]))
     with concurrent.futures.ThreadPoolExecutor() as pool:  # XLA compiles a program on one core, and lets go of the GIL
-        run, start, logits, *moments = pool.map(functools.partial(compile_for, shape.layout), lowered)
+        run, start, logits, *moments = pool.map(lambda one: one.compile(), lowered)
     return ImageProgram(run, start, logits, moments[0] if moments else None)
 
 

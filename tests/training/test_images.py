@@ -10,7 +10,6 @@ import pytest
 
 import expressivity as ex
 from expressivity import data, training
-from expressivity.models import channel_products as products
 from expressivity.models.objective import cross_entropy
 from expressivity.training import image_program as program
 from expressivity.training.image_task import halves
@@ -285,16 +284,3 @@ def test_what_cannot_be_trained_is_named(task, changes, error, text):
     options = {name: given.pop(name) for name in ("driver", "batching", "evaluations") if name in given}
     with pytest.raises(error, match=text):
         train_images(*given.values(), **options)
-
-
-@pytest.mark.parametrize("options", [None, {"xla_no_such_option": "1"}])
-def test_a_program_compiled_for_cpus_computes_what_any_other_does(options, monkeypatch):
-    """Also where XLA does not know the option that keeps sums in loops."""
-    if options:
-        monkeypatch.setattr(program, "_SUMS_IN_LOOPS", options)
-    x, kernel = jax.random.normal(jax.random.key(0), (4, 6, 6, 8)), jax.random.normal(jax.random.key(1), (9, 4))
-    window = products.Window.over(x, 3, 1, "symmetric")
-    lowered = jax.jit(jax.grad(lambda k: (products.depthwise(window, x, k) ** 2).sum())).lower(kernel)
-    for layout in ("batch_last", "nhwc"):
-        made = program.compile_for(layout, lowered)(kernel)
-        np.testing.assert_allclose(made, lowered.compile()(kernel), rtol=1e-5)
