@@ -203,6 +203,7 @@ class _Trainer:
         except _failures() as error:
             self.failures[name] = _reason(error)
             return None
+        self.store.drop_partial(cell.label, key)  # a process may have been killed between writing the cell and this
         if self.alone and first:
             self.bar.update(cell.steps)
         return record, fresh and first

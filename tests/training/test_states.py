@@ -162,6 +162,16 @@ def test_a_killed_cell_goes_on_to_the_same_table_and_networks(make, kill, tmp_pa
     assert not (tmp_path / "killed" / "set_aside").exists()
 
 
+def test_the_state_of_a_finished_cell_is_dropped_by_the_next_run(tmp_path):
+    """A process was killed after it had written the cell and before it had dropped the state."""
+    ex.run(disc(), tmp_path, order=12)
+    with Store(tmp_path) as store:
+        cell = disc().cells(12)[0]
+        store.write_partial(cell.label, cell.key, Record({"key": cell.key, "step": 4}, {}))
+    ex.run(disc(), tmp_path, order=12)
+    assert not (tmp_path / "partial").exists()
+
+
 @pytest.mark.parametrize(
     ("make", "spoil"),
     [
