@@ -120,7 +120,7 @@ class MLP:
         >>> import expressivity as ex, jax
         >>> family = ex.MLP(3, hidden_layers=2)
         >>> net, _ = family.init(jax.random.key(0), 7)
-        >>> bool((family.rows(jax.random.key(0), 7, 1, 2, 5) == net.layers[1][0][2:5]).all())
+        >>> bool((family.rows(jax.random.key(0), 7, 1, 2, 5) == list(net.layers)[1][0][2:5]).all())
         True
         """
         n, m, w = self.input_dim, self.output_dim, self.units(width)

@@ -95,3 +95,10 @@ def test_apply_equals_the_network_at_each_point():
 def test_bad_input_is_named(call, error, text):
     with pytest.raises(error, match=text):
         call()
+
+
+def test_rows_that_are_not_there_are_refused():
+    with pytest.raises(ValueError, match="numbered 0 to 2; got 3"):
+        ex.MLP(3, hidden_layers=2).rows(jax.random.key(0), 7, 3, 0, 1)
+    with pytest.raises(ValueError, match="Layer 1 has the rows 0 to 6; got 5 to 7"):
+        ex.MLP(3, hidden_layers=2).rows(jax.random.key(0), 7, 1, 5, 8)
