@@ -87,6 +87,7 @@ def main(
             raise
         print(str(error), file=sys.stderr, flush=True)
         if type(error).__name__ == "ProcessLost":
+            sys.stdout.flush()
             os._exit(REFUSED)  # JAX would wait for the process that is lost, and abort
     return REFUSED
 

@@ -122,8 +122,6 @@ def join(
         _reach(coordinator, end, timeout)
     with _watched(end, f"Not all {processes or ''} processes came".replace("  ", " "), coordinator, timeout) as watch:
         patience = int(timeout) + 60  # beyond the watch, so that JAX does not abort first
-        if stay:
-            jax.config.update("jax_cpu_collectives_implementation", "gloo")
         try:
             jax.distributed.initialize(
                 coordinator,

@@ -107,30 +107,28 @@ def train_missing(cells: Sequence[Cell], store: Store, mesh: Any, ticks: Callabl
     """
     made = {}
     for cell in cells:
-        key, progress = cell.key, ticks(cell)
-        if agreed(store.leads and store.read(cell.label, key) is not None):
-            await_cell(cell, store)
-            _Parts(store, cell).drop()
-            progress(1, 1, np.zeros(0))
-            continue
+        key, progress, parts = cell.key, ticks(cell), Parts(store, cell)
         try:
-            made[key] = train_cell(cell, store, mesh, progress)
-            if store.leads:
-                store.write(cell.label, key, made[key])
-            agreed(True)  # states are dropped when process 0 has written
-            _Parts(store, cell).drop()
+            if agreed(store.leads and store.read(cell.label, key) is not None):
+                await_cell(cell, store)
+                progress(1, 1, np.zeros(0))
+            else:
+                made[key] = train_cell(cell, parts, mesh, progress)
+                if store.leads:
+                    store.write(cell.label, key, made[key])
+                agreed(True)  # states are dropped when process 0 has written
         except jax.errors.JaxRuntimeError as error:
             raise ProcessLost(
                 f"A process or a device failed while all worked at {cell.label} ({str(error).splitlines()[0]}); start "
                 "all of them again, and they go on from the last state."
             ) from None
+        parts.drop()
     return made
 
 
-def train_cell(cell: Cell, store: Store, mesh: Any, progress: functions.Progress) -> Record:
+def train_cell(cell: Cell, parts: "Parts", mesh: Any, progress: functions.Progress) -> Record:
     """Trains the one network of a cell, from the state that an earlier run left, and describes it for the store."""
     ((task, (seed,)),), (width,) = functions.jobs_of(cell), cell.widths
-    parts = _Parts(store, cell)
     state = parts.found()
     try:
         result = train_wide(
@@ -201,7 +199,7 @@ def await_cell(cell: Cell, store: Store) -> None:
         time.sleep(POLL)
 
 
-class _Parts:
+class Parts:
     """The states of a cell, of which every process keeps its own part.
 
     A process may have been killed when only some had written the last state; so each keeps two, and all go on from the
@@ -210,8 +208,8 @@ class _Parts:
 
     def __init__(self, store: Store, cell: Cell) -> None:
         host = hosts.here()
-        self.store, self.key, self.processes = store, cell.key, host.processes
-        self.labels = [f"{cell.label}-p{host.process}-{turn}" for turn in range(2)]
+        self.store, self.name, self.key, self.processes = store, cell.label, cell.key, host.processes
+        self.labels = [f"{self.name}-p{host.process}-{turn}" for turn in range(2)]
         self.steps, self.turn, self.pace = cell.recipe.steps, 0, Pace()
 
     def found(self) -> Snapshot | None:
@@ -247,6 +245,7 @@ class _Parts:
             self.store.set_aside(self.store.partial_path(label, self.key), f"cannot be gone on from ({reason})")
 
     def drop(self) -> None:
-        """Forgets both states of a cell, which is finished."""
-        for label in self.labels:
-            self.store.drop_partial(label, self.key)
+        """Forgets the states of a cell, which is finished; also those of a run of more processes."""
+        ending = f"-{self.key}.cell"
+        for path in (self.store.folder / "partial").glob(f"{self.name}-p*{ending}"):
+            self.store.drop_partial(path.name.removesuffix(ending), self.key)

@@ -10,6 +10,7 @@ import time
 
 import pandas as pd
 import pytest
+from ports import free_port
 
 import expressivity as ex
 from expressivity.sweeps import FolderInUse, Store, hosts, party
@@ -63,12 +64,6 @@ def start(folder, cache, port=0, processes=1, process=0, timeout=60):
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def finished(folder):

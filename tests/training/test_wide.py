@@ -1,7 +1,6 @@
 """One network over many devices, and over two processes: the one of a single device, to rounding."""
 
 import os
-import socket
 import subprocess
 import sys
 
@@ -10,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 from jax.sharding import AbstractMesh, Mesh
+from ports import free_port
 
 import expressivity as ex
 from expressivity import training
@@ -58,9 +58,7 @@ def assert_close(leaves, loss, alone):
 
 
 def test_eight_devices_and_two_processes_make_the_network_of_one(tmp_path, alone):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     started = []
     for name, processes, rank, count in (("8", 1, 0, 8), ("4a", 2, 0, 2), ("4b", 2, 1, 2)):
         arguments = map(str, (tmp_path / f"{name}.npz", port, processes, rank, count))
@@ -146,6 +144,7 @@ def test_a_warm_start_is_padded():
         ex.MLP(2, hidden_layers=3), 5, TARGET, 0, ex.Recipe(1, 4, 1e-30, "sgd"), mesh, start=given
     )
     points = np.random.default_rng(0).standard_normal((9, 2))
+    # the padded layer passes the outputs on in float32
     np.testing.assert_allclose(result.outputs(points), ex.evaluate(given, points), rtol=1e-5, atol=1e-5)
 
 
