@@ -15,9 +15,23 @@ import jax.numpy as jnp
 from jax import lax
 
 from expressivity.models import channel_products as products
+from expressivity.models import winograd
 from expressivity.models.channel_products import Window, channelwise
 from expressivity.models.layers import BatchNorm, Conv, Dense, Layers, Moments
 from expressivity.models.walk import Padding, blend, find_layer
+
+# Images turned at a time, and the distance between images, in bytes, from which turning them one group after the other
+# is faster: equal pixels of images a multiple of it apart compete for the same few lines of the cache.
+_GROUP, _PAGE = 4, 4096
+
+
+def batch_last(x: Any) -> Any:
+    """Images (batch, height, width, channels) as (channels, height, width, batch)."""
+    batch, height, width, channels = x.shape
+    if height * width * channels * x.dtype.itemsize % _PAGE or batch % _GROUP or batch == _GROUP:
+        return x.transpose(3, 1, 2, 0)
+    groups = lax.map(lambda group: group.reshape(_GROUP, -1).T, x.reshape(-1, _GROUP, *x.shape[1:]))
+    return groups.reshape(-1, *x.shape[1:], _GROUP).transpose(3, 1, 2, 0, 4).reshape(channels, height, width, batch)
 
 
 class ChannelMajor:
@@ -58,8 +72,9 @@ class ChannelMajor:
             y = products.depthwise(window, x, weights.reshape(-1, groups))
         else:
             inputs, each = x.shape[0] // groups, outputs // groups
+            dense = winograd.dense if winograd.saves_time(window, x[:inputs], each) else products.dense
             parts: list[Any] = [
-                products.dense(
+                dense(
                     window,
                     x[g * inputs : (g + 1) * inputs],
                     weights[..., g * each : (g + 1) * each].reshape(-1, each),

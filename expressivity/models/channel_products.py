@@ -18,6 +18,8 @@ from expressivity.models.walk import Padding, pads
 
 # Entries of a kernel up to which its transpose is best left to the product (measured on two cores).
 _SMALL = 32768
+# Pixels of a batch up to which the gradient of a kernel is better computed from a transposed copy (the same).
+_FEW = 256
 
 
 class Window(NamedTuple):
@@ -124,7 +126,7 @@ def _dense_backward(window: Window, saved: Any, dy: Any) -> tuple[Any, Any]:
     columns, kernel = saved
     flat = dy.reshape(dy.shape[0], -1)
     back = (kernel @ flat).reshape(-1, *dy.shape[1:])
-    return (back if window.whole else _added_back(window, back)), _outer(columns, flat)
+    return (back if window.whole else _added_back(window, back)), outer(columns, flat)
 
 
 dense.defvjp(_dense_forward, _dense_backward)
@@ -144,8 +146,10 @@ def _transposed_product(kernel: Any, columns: Any) -> Any:
     return lax.dot_general(kernel, columns, (((0,), (0,)), ((), ())))
 
 
-def _outer(columns: Any, flat: Any) -> Any:
-    """columns @ flat.T, with the longer factor on the left."""
+def outer(columns: Any, flat: Any) -> Any:
+    """columns @ flat.T, with the longer factor on the left; over few pixels the transpose is copied once before."""
+    if columns.shape[1] <= _FEW:
+        return columns @ lax.optimization_barrier(flat.T)
     if columns.shape[0] < flat.shape[0]:
         return (flat @ columns.T).T
     return columns @ flat.T

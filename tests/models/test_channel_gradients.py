@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
+from expressivity.models import channel_major, winograd
 from expressivity.models import channel_products as products
 from expressivity.models.channel_products import Window
 from expressivity.models.walk import pads
@@ -31,6 +32,16 @@ GRID = [
     (7, 2, "symmetric", 13, 12, 1),
     (11, 4, 2, 19, 17, 2),
 ]
+# what minimal filtering takes: 3 x 3 at stride 2, even results; every rule of padding, sizes that are no multiple of 4
+TILED = [
+    (3, 2, "symmetric", 8, 12, 2),
+    (3, 2, "symmetric", 7, 12, 1),
+    (3, 2, "same_tf", 8, 4, 3),
+    (3, 2, "pad01", 8, 12, 1),
+    (3, 2, 0, 5, 10, 2),
+    (3, 2, 2, 9, 6, 2),
+    (3, 2, 3, 4, 8, 1),
+]
 TOLERANCES = {"float64": 1e-12, "float32": 2e-5, "bfloat16": 5e-2}
 
 
@@ -49,7 +60,7 @@ def compare(ours, theirs, tolerance):
         np.testing.assert_allclose(one, two, rtol=0, atol=tolerance * max(abs(two).max(), 1e-30))
 
 
-def check(case, deep, dtype):
+def check(case, deep, dtype, dense=products.dense):
     """Value and gradients of one convolution, in `dtype`, against JAX in float64."""
     kernel, stride, padding, height, width, batch = case
     rng = np.random.default_rng(kernel + stride)
@@ -60,7 +71,7 @@ def check(case, deep, dtype):
         window = Window.over(x, kernel, stride, padding)
         ct = jnp.asarray(rng.normal(size=(outputs, *window.out, batch))).astype(dtype)
         around = [pads(size, kernel, stride, padding) for size in (height, width)]
-        own = products.depthwise if deep else products.dense
+        own = products.depthwise if deep else dense
         y, back = jax.vjp(lambda x, k: own(window, x, k.reshape(-1, outputs)), x, k)
         other = functools.partial(plain, stride=stride, around=around, groups=inputs if deep else 1)
         wide = [array.astype(jnp.float64) for array in (x, k, ct)]
@@ -78,6 +89,83 @@ def test_convolutions_have_the_gradients_of_the_plain_ones(case, deep):
 @pytest.mark.parametrize("deep", [False, True])
 def test_convolutions_in_low_precision(dtype, deep):
     check((3, 2, "symmetric", 7, 8, 2), deep, dtype)
+
+
+@pytest.mark.parametrize("case", TILED)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_minimal_filtering_has_the_gradients_of_the_plain_convolution(case, dtype):
+    check(case, False, dtype, winograd.dense)
+
+
+@settings(max_examples=12)
+@given(st.integers(0, 3), st.integers(1, 3), st.integers(1, 3), st.integers(0, 1), st.integers(0, 1), st.integers(1, 2))
+def test_the_gradient_of_minimal_filtering_is_the_adjoint(padding, down, across, odd, even, batch):
+    # <A x, y> = <x, A' y>, and A is the convolution: for every size that leaves an even result
+    height, width = (4 * tiles + 1 - 2 * padding + extra for tiles, extra in ((down, odd), (across, even)))
+    if min(height, width) < 1:
+        return
+    rng = np.random.default_rng(0)
+    with jax.enable_x64(True):
+        x, k = jnp.asarray(rng.normal(size=(2, height, width, batch))), jnp.asarray(rng.normal(size=(18, 3)))
+        window = Window.over(x, 3, 2, padding)
+        assert window.out == (2 * down, 2 * across)
+        y, back = jax.vjp(lambda x: winograd.dense(window, x, k), x)
+        np.testing.assert_allclose(y, products.dense(window, x, k), rtol=0, atol=1e-13)
+        ct = jnp.asarray(rng.normal(size=y.shape))
+        left, right = float((y * ct).sum()), float((x * back(ct)[0]).sum())
+        assert abs(left - right) <= 1e-11 * float(jnp.linalg.norm(y) * jnp.linalg.norm(ct) + 1)
+
+
+def multiplications(function, *args):
+    """Multiply-adds in the matrix products of a function."""
+    found, queue = 0, [jax.make_jaxpr(function)(*args).jaxpr]
+    while queue:
+        for equation in queue.pop().eqns:
+            queue += [sub for sub in jax.tree.leaves(equation.params, is_leaf=is_jaxpr) if hasattr(sub, "eqns")]
+            queue += [sub.jaxpr for sub in jax.tree.leaves(equation.params, is_leaf=is_jaxpr) if hasattr(sub, "jaxpr")]
+            if equation.primitive.name == "dot_general":
+                (contracted, _), _ = equation.params["dimension_numbers"]
+                inner = np.prod([equation.invars[0].aval.shape[axis] for axis in contracted])
+                found += int(inner * np.prod(equation.outvars[0].aval.shape))
+    return found
+
+
+def is_jaxpr(value):
+    return hasattr(value, "eqns") or hasattr(value, "jaxpr")
+
+
+def test_minimal_filtering_multiplies_25_times_where_the_sum_takes_36():
+    x, kernel = jnp.ones((5, 16, 8, 3)), jnp.ones((45, 7))
+    window = Window.over(x, 3, 2, "symmetric")
+    counts = [
+        multiplications(jax.grad(lambda x, k, own=own: (own(window, x, k) ** 2).sum(), (0, 1)), x, kernel)
+        for own in (winograd.dense, products.dense)
+    ]
+    assert counts[1] == 3 * 45 * 7 * 8 * 4 * 3  # forward and two gradients
+    assert counts[0] * 36 == counts[1] * 25
+
+
+def test_minimal_filtering_is_used_where_it_saves_time():
+    def used(kernel=3, stride=2, inputs=64, size=16, batch=32, channels=64, dtype=jnp.float32):
+        x = jax.ShapeDtypeStruct((inputs, size, size, batch), dtype)
+        return winograd.saves_time(Window.over(x, kernel, stride, "symmetric"), x, channels)
+
+    assert used()
+    assert not used(kernel=5)
+    assert not used(stride=1)
+    assert not used(size=18)  # 9 x 9 outputs
+    assert not used(inputs=32)
+    assert not used(channels=32)
+    assert not used(batch=16)
+    assert not used(dtype=jnp.bfloat16)
+
+
+@pytest.mark.parametrize("shape", [(8, 32, 32, 1), (12, 64, 16, 3), (4, 32, 32, 1), (9, 32, 32, 1), (8, 28, 28, 1)])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+def test_images_are_turned_as_they_are(shape, dtype):
+    with jax.enable_x64(True):
+        x = jnp.arange(np.prod(shape)).reshape(shape).astype(dtype)
+        assert (channel_major.batch_last(x) == x.transpose(3, 1, 2, 0)).all()
 
 
 @settings(max_examples=6)

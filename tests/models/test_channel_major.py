@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import expressivity as ex
+from expressivity.models import winograd
 
 FAMILIES = [
     (ex.AllConv6(1, classes=4, dropout=0.5), 32),
@@ -43,6 +44,27 @@ def test_both_layouts_compute_the_same(family, size):
     for a, b in zip(jax.tree.leaves((one, still[0])), jax.tree.leaves((two, still[1])), strict=True):
         a, b = np.asarray(a), np.asarray(b)
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-10 * max(1.0, abs(a).max()))
+
+
+def test_both_layouts_compute_the_same_where_minimal_filtering_is_used(monkeypatch):
+    used = []
+    dense = winograd.dense
+    monkeypatch.setattr(winograd, "dense", lambda window, x, kernel: used.append(x.shape) or dense(window, x, kernel))
+    # other initial numbers and another batch than in the rest of the tests: a compiled network would be used again
+    family = ex.AllConv6(classes=3, channels=(64, 64, 65))
+    rng = np.random.default_rng(0)
+    with jax.enable_x64(True):
+        model, state = family.init(jax.random.key(0), ex.Width(), 32, initialisation="he")
+        x, weights = rng.normal(size=(32, 32, 32, 3)), rng.normal(size=(32, 3))
+        gradients = [
+            jax.grad(lambda model, layout=layout: (weights * family.apply(model, state, x, layout=layout)[0]).sum())(
+                model
+            )
+            for layout in ("nhwc", "batch_last")
+        ]
+    assert used == [(64, 16, 16, 32)]
+    for a, b in zip(*map(jax.tree.leaves, gradients), strict=True):
+        np.testing.assert_allclose(np.asarray(a), b, rtol=0, atol=1e-12 * abs(np.asarray(a)).max())
 
 
 def test_a_layout_that_does_not_exist():

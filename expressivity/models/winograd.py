@@ -1,0 +1,183 @@
+"""Convolutions of 3 x 3 at stride 2 with fewer multiplications, in the layout (channels, height, width, batch).
+
+Two neighbouring outputs of a filter with three taps at stride 2 need five products, not six: with inputs x_0 .. x_4 and
+taps w_0, w_1, w_2,
+
+    y_0 = (x_0 - x_2) w_0 + x_1 w_1 + x_2 (w_0 + w_2)
+    y_1 = (x_4 - x_2) w_2 + x_3 w_1 + x_2 (w_0 + w_2),
+
+since the even taps are a filter of two taps at stride 1, for which two outputs take three products, not four
+(S. Winograd, Arithmetic Complexity of Computations, 1980; A. Lavin and S. Gray, Fast Algorithms for Convolutional
+Neural Networks, CVPR 2016, for images). In two dimensions a tile of 2 x 2 outputs takes 25 products, not 36, forward
+and in both gradients, and 25 sums of inputs are kept for the backward pass instead of 36 inputs. Products that enter
+the same outputs are one matrix product over all of their inputs.
+
+The numbers are those of `channel_products.dense` up to rounding, which grows about twofold.
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from expressivity.models.channel_products import Window, outer
+
+Grid = list[list[Any]]
+
+# Along one axis y = OUTPUTS @ ((INPUTS @ x) * (TAPS @ w)), with the five products in this order.
+INPUTS = ((1, 0, -1, 0, 0), (0, 1, 0, 0, 0), (0, 0, 1, 0, 0), (0, 0, -1, 0, 1), (0, 0, 0, 1, 0))
+TAPS = ((1, 0, 0), (0, 1, 0), (1, 0, 1), (0, 0, 1), (0, 1, 0))
+OUTPUTS = ((1, 1, 1, 0, 0), (0, 0, 1, 1, 1))
+# products that enter the first output, both outputs, and the second
+_GROUPS = ((0, 1), (2,), (3, 4))
+_ENTERS = ((1, 1, 0), (0, 1, 1))
+# Inputs from one tile of two outputs to the next.
+_STEP = 4
+
+
+def saves_time(window: Window, x: Any, channels: int) -> bool:
+    """Whether `dense` can compute the convolution to so many channels, and is faster (measured on two cores)."""
+    pixels = window.out[0] * window.out[1] * x.shape[-1]
+    return (
+        (window.kernel, window.stride) == (3, 2)
+        and window.out[0] % 2 == window.out[1] % 2 == 0
+        and min(x.shape[0], channels) >= 64
+        and pixels >= 2048
+        and x.dtype in (jnp.float32, jnp.float64)
+    )
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def dense(window: Window, x: Any, kernel: Any) -> Any:
+    """The convolution of `x` (inputs, height, width, batch) with `kernel` (9 x inputs, outputs).
+
+    The window is 3 x 3 at stride 2, and both sizes of the result are even.
+    """
+    return _forward(window, x, kernel)[0]
+
+
+def _forward(window: Window, x: Any, kernel: Any) -> tuple[Any, Any]:
+    square = kernel.reshape(3, 3, x.shape[0], -1)
+    columns = _joined(_both(INPUTS, _seen(window, x)))
+    weights = _joined(_both(TAPS, [[square[i, j] for j in range(3)] for i in range(3)]))
+    height, width = window.out
+    products = [
+        (lax.optimization_barrier(weight.T) @ column).reshape(-1, height // 2, width // 2, x.shape[3])
+        for weight, column in zip(weights, columns, strict=True)
+    ]
+    y = _both(_ENTERS, [products[:3], products[3:6], products[6:]])
+    return _woven(y).reshape(-1, height, width, x.shape[3]), (columns, weights)
+
+
+def _backward(window: Window, saved: Any, dy: Any) -> tuple[Any, Any]:
+    columns, weights = saved
+    outputs, height, width, batch = dy.shape
+    split = dy.reshape(outputs, height // 2, 2, width // 2, 2, batch)
+    parts = _both(_turned(_ENTERS), [[split[:, :, i, :, j] for j in range(2)] for i in range(2)])
+    flat = [lax.optimization_barrier(part.reshape(outputs, -1)) for row in parts for part in row]
+    gradients = [outer(column, part) for column, part in zip(columns, flat, strict=True)]
+    back = [lax.optimization_barrier(weight @ part) for weight, part in zip(weights, flat, strict=True)]
+    inputs = weights[0].shape[0] // len(_GROUPS[0]) ** 2
+    taps = _both(_turned(TAPS), _parted(gradients, (inputs, outputs)))
+    image = _placed(window, _parted(back, (inputs, height // 2, width // 2, batch)))
+    return image, jnp.stack([tap for row in taps for tap in row]).reshape(-1, outputs)
+
+
+dense.defvjp(_forward, _backward)
+
+
+def _combined(signs: Sequence[int], arrays: Sequence[Any]) -> Any:
+    """The sum of signs[i] arrays[i]; not all of the signs are 0."""
+    total = None
+    for sign, array in zip(signs, arrays, strict=True):
+        if sign and total is None:
+            total = array if sign > 0 else -array
+        elif sign:
+            total = total + array if sign > 0 else total - array
+    return total
+
+
+def _both(table: Sequence[Sequence[int]], grid: Grid) -> Grid:
+    """table @ grid @ table.T"""
+    rows = [[_combined(signs, column) for column in zip(*grid, strict=True)] for signs in table]
+    return [[_combined(signs, row) for signs in table] for row in rows]
+
+
+def _turned(table: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+    return list(zip(*table, strict=True))
+
+
+def _seen(window: Window, x: Any) -> Grid:
+    """What the tiles see: (i, j) -> (channels, tiles down, tiles across, batch), their input in row i and column j."""
+    n, m = window.out[0] // 2, window.out[1] // 2
+    around = [
+        (before, _STEP * (tiles + 1) - size - before, 0)
+        for before, tiles, size in zip(window.before, (n, m), window.sizes, strict=True)
+    ]
+    padded = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *around, (0, 0, 0)])
+    split = lax.optimization_barrier(padded).reshape(x.shape[0], n + 1, _STEP, m + 1, _STEP, x.shape[3])
+
+    def place(i: int, j: int) -> Any:
+        (down, row), (across, column) = divmod(i, _STEP), divmod(j, _STEP)
+        return split[:, down : down + n, row, across : across + m, column]
+
+    return [[place(i, j) for j in range(5)] for i in range(5)]
+
+
+def _joined(grid: Grid) -> list[Any]:
+    """For each pair of groups, its arrays one after the other: (members x channels, the rest)."""
+    joined = []
+    for down in _GROUPS:
+        for across in _GROUPS:
+            parts = [grid[i][j].reshape(grid[i][j].shape[0], -1) for i in down for j in across]
+            joined.append(jnp.concatenate([lax.optimization_barrier(part) for part in parts]))
+    return joined
+
+
+def _parted(joined: Sequence[Any], shape: tuple[int, ...]) -> Grid:
+    """The grid of arrays of a shape from the arrays of `_joined`."""
+    grid: Grid = [[None] * 5 for _ in range(5)]
+    rest = iter(joined)
+    for down in _GROUPS:
+        for across in _GROUPS:
+            parts = next(rest).reshape(len(down) * len(across), *shape)
+            for number, (i, j) in enumerate((i, j) for i in down for j in across):
+                grid[i][j] = parts[number]
+    return grid
+
+
+def _woven(grid: Grid) -> Any:
+    """(i, j) -> (channels, down, across, batch) as (channels, down, i, across, j, batch)."""
+    return jnp.stack([jnp.stack(row, 3) for row in grid], 2)
+
+
+def _placed(window: Window, products: Grid) -> Any:
+    """The gradient of the image from that of the sums of inputs: every sum is added back to what it was made of."""
+    # along each axis: pixel _STEP t + phase of the image <- (product, its tile minus t, sign)
+    axes = []
+    for before in window.before:
+        phases: list[list[tuple[int, int, int]]] = [[] for _ in range(_STEP)]
+        for place, column in enumerate(_turned(INPUTS)):
+            shift, phase = divmod(place - before, _STEP)
+            phases[phase] += [(product, -shift, sign) for product, sign in enumerate(column) if sign]
+        axes.append(phases)
+    counts = [-(-size // _STEP) for size in window.sizes]
+
+    def added(arrays: Sequence[Any], terms: list[tuple[int, int, int]], axis: int) -> Any:
+        shifted = [_shifted(arrays[product], axis, by, counts[axis - 1]) for product, by, _ in terms]
+        return lax.optimization_barrier(_combined([sign for *_, sign in terms], shifted))
+
+    rows = [[added(line, terms, 1) for line in zip(*products, strict=True)] for terms in axes[0]]
+    image = _woven([[added(row, terms, 2) for terms in axes[1]] for row in rows])
+    image = image.reshape(image.shape[0], counts[0] * _STEP, counts[1] * _STEP, image.shape[-1])
+    return image[:, : window.sizes[0], : window.sizes[1]]
+
+
+def _shifted(x: Any, axis: int, by: int, length: int) -> Any:
+    """Entry t + by of `x` along the axis for t < length, 0 outside."""
+    steps = [(0, 0, 0)] * x.ndim
+    steps[axis] = (-by, length + by - x.shape[axis], 0)
+    return lax.pad(x, jnp.zeros((), x.dtype), steps)
