@@ -20,8 +20,8 @@ from expressivity.models.channel_products import Window, channelwise
 from expressivity.models.layers import BatchNorm, Conv, Dense, Layers, Moments
 from expressivity.models.walk import Padding, blend, find_layer
 
-# Images turned at a time, and the distance between images, in bytes, from which turning them one group after the other
-# is faster: equal pixels of images a multiple of it apart compete for the same few lines of the cache.
+# Images turned at a time where one group after the other is faster: where images lie a multiple of so many bytes apart,
+# their equal pixels compete for the same few lines of the cache.
 _GROUP, _PAGE = 4, 4096
 
 
@@ -32,6 +32,10 @@ def batch_last(x: Any) -> Any:
         return x.transpose(3, 1, 2, 0)
     groups = lax.map(lambda group: group.reshape(_GROUP, -1).T, x.reshape(-1, _GROUP, *x.shape[1:]))
     return groups.reshape(-1, *x.shape[1:], _GROUP).transpose(3, 1, 2, 0, 4).reshape(channels, height, width, batch)
+
+
+def _dense(window: Window, x: Any, kernel: Any) -> Any:
+    return (winograd if winograd.saves_time(window, x, kernel) else products).dense(window, x, kernel)
 
 
 class ChannelMajor:
@@ -72,9 +76,8 @@ class ChannelMajor:
             y = products.depthwise(window, x, weights.reshape(-1, groups))
         else:
             inputs, each = x.shape[0] // groups, outputs // groups
-            dense = winograd.dense if winograd.saves_time(window, x[:inputs], each) else products.dense
             parts: list[Any] = [
-                dense(
+                _dense(
                     window,
                     x[g * inputs : (g + 1) * inputs],
                     weights[..., g * each : (g + 1) * each].reshape(-1, each),

@@ -18,7 +18,7 @@ from expressivity.models.walk import Padding, pads
 
 # Entries of a kernel up to which its transpose is best left to the product (measured on two cores).
 _SMALL = 32768
-# Pixels of a batch up to which the gradient of a kernel is better computed from a transposed copy (the same).
+# Pixels of a batch up to which the gradient of a kernel is better computed from a transposed copy (measured likewise).
 _FEW = 256
 
 
@@ -101,7 +101,7 @@ def _shifted(window: Window, dy: Any) -> Callable[[int, int], Any]:
     return lambda d, e: padded[:, d - top : d - top + height, e - left : e - left + width]
 
 
-def _joined(window: Window, split: Any) -> Any:
+def joined(window: Window, split: Any) -> Any:
     """(channels, rows, stride, columns, stride, batch) as the image (channels, height, width, batch)."""
     channels, rows, s, columns, _, batch = split.shape
     image = split.reshape(channels, rows * s, columns * s, batch)
@@ -175,7 +175,7 @@ def _added_back(window: Window, back: Any) -> Any:
         rows.append(jnp.stack(row, 3) if s > 1 else row[0])
     if s == 1:
         return rows[0]
-    return _joined(window, jnp.stack(rows, 2))
+    return joined(window, jnp.stack(rows, 2))
 
 
 def _shifted_part(window: Window, part: Any) -> Callable[[int, int], Any]:
@@ -213,7 +213,7 @@ def _depthwise_backward(window: Window, saved: Any, dy: Any) -> tuple[Any, Any]:
             i, j = s + window.place(0, 0, d), s + window.place(1, 0, e)
             weights = padded[i : i + s, j : j + s].transpose(2, 0, 1)[:, None, :, None, :, None]
             terms.append(weights * shifted(d, e)[:, :, None, :, None])
-    return _joined(window, functools.reduce(jnp.add, terms)), gradient.astype(kernel.dtype)
+    return joined(window, functools.reduce(jnp.add, terms)), gradient.astype(kernel.dtype)
 
 
 depthwise.defvjp(_depthwise_forward, _depthwise_backward)
