@@ -12,8 +12,8 @@ Neural Networks, CVPR 2016, for images). In two dimensions a tile of 2 x 2 outpu
 and in both gradients, and 25 sums of inputs are kept for the backward pass instead of 36 inputs. Products that enter
 the same outputs are one matrix product over all of their inputs.
 
-The numbers are those of `channel_products.dense` up to rounding: in float32 the root mean square error of the result and
-of both gradients grows less than twofold.
+The numbers are those of `channel_products.dense` up to rounding: in float32 the root mean square error of the result
+and of both gradients grows less than twofold.
 """
 
 import functools
