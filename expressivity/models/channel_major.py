@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from expressivity.models import channel_products as products
-from expressivity.models import winograd
+from expressivity.models import winograd, winograd_rows
 from expressivity.models.channel_products import Window, channelwise
 from expressivity.models.layers import BatchNorm, Conv, Dense, Layers, Moments
 from expressivity.models.walk import Padding, blend, find_layer
@@ -35,7 +35,8 @@ def batch_last(x: Any) -> Any:
 
 
 def _dense(window: Window, x: Any, kernel: Any) -> Any:
-    return (winograd if winograd.saves_time(window, x, kernel) else products).dense(window, x, kernel)
+    ways = [way for way in (winograd, winograd_rows) if way.saves_time(window, x, kernel)]
+    return (ways[0] if ways else products).dense(window, x, kernel)
 
 
 class ChannelMajor:

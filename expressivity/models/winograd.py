@@ -76,12 +76,12 @@ def _backward(window: Window, saved: Any, dy: Any) -> tuple[Any, Any]:
     columns, weights = saved
     outputs, height, width, batch = dy.shape
     split = dy.reshape(outputs, height // 2, 2, width // 2, 2, batch)
-    parts = _both(_turned(OUTPUTS), [[split[:, :, i, :, j] for j in range(2)] for i in range(2)])
+    parts = _both(turned(OUTPUTS), [[split[:, :, i, :, j] for j in range(2)] for i in range(2)])
     flat = [lax.optimization_barrier(part.reshape(outputs, -1)) for row in parts for part in row]
     gradients = [outer(column, part) for column, part in zip(columns, flat, strict=True)]
     back = [lax.optimization_barrier(weight @ part) for weight, part in zip(weights, flat, strict=True)]
     inputs = weights[0].shape[0] // len(GROUPS[0]) ** 2
-    taps = _both(_turned(TAPS), _parted(gradients, (inputs, outputs)))
+    taps = _both(turned(TAPS), _parted(gradients, (inputs, outputs)))
     image = _placed(window, _parted(back, (inputs, height // 2, width // 2, batch)))
     return image, jnp.stack([tap for row in taps for tap in row]).reshape(-1, outputs)
 
@@ -89,7 +89,7 @@ def _backward(window: Window, saved: Any, dy: Any) -> tuple[Any, Any]:
 dense.defvjp(_forward, _backward)
 
 
-def _combined(signs: Sequence[int], arrays: Sequence[Any]) -> Any:
+def combined(signs: Sequence[int], arrays: Sequence[Any]) -> Any:
     """The sum of signs[i] arrays[i]; not all of the signs are 0."""
     total = None
     for sign, array in zip(signs, arrays, strict=True):
@@ -102,11 +102,12 @@ def _combined(signs: Sequence[int], arrays: Sequence[Any]) -> Any:
 
 def _both(table: Sequence[Sequence[int]], grid: Grid) -> Grid:
     """table @ grid @ table.T"""
-    rows = [[_combined(signs, column) for column in zip(*grid, strict=True)] for signs in table]
-    return [[_combined(signs, row) for signs in table] for row in rows]
+    rows = [[combined(signs, column) for column in zip(*grid, strict=True)] for signs in table]
+    return [[combined(signs, row) for signs in table] for row in rows]
 
 
-def _turned(table: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+def turned(table: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+    """The transposed table."""
     return list(zip(*table, strict=True))
 
 
@@ -144,24 +145,24 @@ def _woven(grid: Grid) -> Any:
 
 def _placed(window: Window, products: Grid) -> Any:
     """The gradient of the image from that of the sums of inputs: every sum is added back to what it was made of."""
-    tile, columns = _tile(window), _turned(INPUTS)
+    tile, columns = _tile(window), turned(INPUTS)
     counts = [-(-size // tile.stride) for size in window.sizes]
 
     def added(arrays: Sequence[Any], phase: int, axis: int) -> Any:
-        signs, shifted = [], []
+        signs, moved = [], []
         for shift in tile.shifts(axis):
             place = tile.place(axis, phase, shift)
             for sign, array in zip(columns[place] if 0 <= place < 5 else (), arrays, strict=False):
                 if sign:
                     signs.append(sign)
-                    shifted.append(_shifted(array, axis + 1, shift, counts[axis]))
-        return lax.optimization_barrier(_combined(signs, shifted))
+                    moved.append(shifted(array, axis + 1, shift, counts[axis]))
+        return lax.optimization_barrier(combined(signs, moved))
 
     rows = [[added(line, phase, 0) for line in zip(*products, strict=True)] for phase in range(tile.stride)]
     return joined(tile, _woven([[added(row, phase, 1) for phase in range(tile.stride)] for row in rows]))
 
 
-def _shifted(x: Any, axis: int, by: int, length: int) -> Any:
+def shifted(x: Any, axis: int, by: int, length: int) -> Any:
     """Entry t + by of `x` along the axis for t < length, 0 outside."""
     steps = [(0, 0, 0)] * x.ndim
     steps[axis] = (-by, length + by - x.shape[axis], 0)

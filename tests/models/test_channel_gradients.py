@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from expressivity.models import channel_major, winograd
+from expressivity.models import channel_major, winograd, winograd_rows
 from expressivity.models import channel_products as products
 from expressivity.models.channel_products import Window
 from expressivity.models.walk import pads
@@ -32,7 +32,7 @@ GRID = [
     (7, 2, "symmetric", 13, 12, 1),
     (11, 4, 2, 19, 17, 2),
 ]
-# what minimal filtering takes: 3 x 3 at stride 2, even results; every rule of padding, sizes that are no multiple of 4
+# what minimal filtering takes: 3 x 3, even results; every rule of padding, at stride 2 sizes that are no multiple of 4
 TILED = [
     (3, 2, "symmetric", 8, 12, 2),
     (3, 2, "symmetric", 7, 12, 1),
@@ -42,6 +42,15 @@ TILED = [
     (3, 2, 2, 9, 6, 2),
     (3, 2, 3, 4, 8, 1),
 ]
+PAIRED = [
+    (3, 1, "symmetric", 6, 5, 2),
+    (3, 1, "same_tf", 2, 8, 3),
+    (3, 1, "pad01", 8, 4, 1),
+    (3, 1, 0, 4, 3, 2),
+    (3, 1, 2, 6, 3, 1),
+    (3, 1, 3, 4, 5, 2),
+]
+MINIMAL = [*((winograd, case) for case in TILED), *((winograd_rows, case) for case in PAIRED)]
 TOLERANCES = {"float64": 1e-12, "float32": 2e-5, "bfloat16": 5e-2}
 
 
@@ -60,6 +69,13 @@ def compare(ours, theirs, tolerance):
         np.testing.assert_allclose(one, two, rtol=0, atol=tolerance * max(abs(two).max(), 1e-30))
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def both(function, x, k, ct):
+    """The value of function(x, k), and its gradients for the cotangent `ct`."""
+    y, back = jax.vjp(function, x, k)
+    return y, *back(ct)
+
+
 def check(case, deep, dtype, dense=products.dense):
     """Value and gradients of one convolution, in `dtype`, against JAX in float64."""
     kernel, stride, padding, height, width, batch = case
@@ -72,11 +88,9 @@ def check(case, deep, dtype, dense=products.dense):
         ct = jnp.asarray(rng.normal(size=(outputs, *window.out, batch))).astype(dtype)
         around = [pads(size, kernel, stride, padding) for size in (height, width)]
         own = products.depthwise if deep else dense
-        y, back = jax.vjp(lambda x, k: own(window, x, k.reshape(-1, outputs)), x, k)
+        ours = both(lambda x, k: own(window, x, k.reshape(-1, outputs)), x, k, ct)
         other = functools.partial(plain, stride=stride, around=around, groups=inputs if deep else 1)
-        wide = [array.astype(jnp.float64) for array in (x, k, ct)]
-        y_plain, back_plain = jax.vjp(other, *wide[:2])
-        compare((y, back(ct)), (y_plain, back_plain(wide[2])), TOLERANCES[dtype])
+        compare(ours, both(other, *(array.astype(jnp.float64) for array in (x, k, ct))), TOLERANCES[dtype])
 
 
 @pytest.mark.parametrize("case", GRID)
@@ -91,53 +105,64 @@ def test_convolutions_in_low_precision(dtype, deep):
     check((3, 2, "symmetric", 7, 8, 2), deep, dtype)
 
 
-@pytest.mark.parametrize("case", TILED)
+@pytest.mark.parametrize(("way", "case"), MINIMAL)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_minimal_filtering_has_the_gradients_of_the_plain_convolution(case, dtype):
-    check(case, False, dtype, winograd.dense)
+def test_minimal_filtering_has_the_gradients_of_the_plain_convolution(way, case, dtype):
+    check(case, False, dtype, way.dense)
 
 
-@settings(max_examples=5)
-@given(st.integers(0, 3), st.integers(1, 3), st.integers(1, 3), st.integers(0, 1), st.integers(0, 1), st.integers(1, 2))
-def test_the_gradient_of_minimal_filtering_is_the_adjoint(padding, down, across, odd, even, batch):
-    # <A x, y> = <x, A' y>, and A is the convolution: for every size that leaves an even result
-    height, width = (4 * tiles + 1 - 2 * padding + extra for tiles, extra in ((down, odd), (across, even)))
-    assume(min(height, width) > 0)
+def adjoint(way, window, height, width, batch):
+    """<A x, y> = <x, A' y>, and A is the convolution."""
     rng = np.random.default_rng(0)
     with jax.enable_x64(True):
         x, k = jnp.asarray(rng.normal(size=(2, height, width, batch))), jnp.asarray(rng.normal(size=(18, 3)))
-        window = Window.over(x, 3, 2, padding)
-        assert window.out == (2 * down, 2 * across)
         ct = jnp.asarray(rng.normal(size=(3, *window.out, batch)))
 
-        @jax.jit
-        def both(x, ct):
-            y, back = jax.vjp(lambda x: winograd.dense(window, x, k), x)
-            return y, back(ct)[0], products.dense(window, x, k)
-
-        y, dx, expected = both(x, ct)
+        (y, dx, _), (expected, *_) = (
+            both(functools.partial(dense, window), x, k, ct) for dense in (way.dense, products.dense)
+        )
         np.testing.assert_allclose(y, expected, rtol=0, atol=1e-13)  # sums of 18 numbers of order 1
         left, right = float((y * ct).sum()), float((x * dx).sum())
         assert abs(left - right) <= 1e-11 * float(jnp.linalg.norm(y) * jnp.linalg.norm(ct) + 1)
 
 
-def test_rounding_of_minimal_filtering_stays_near_that_of_the_plain_sum():
+@settings(max_examples=5)
+@given(st.integers(0, 3), st.integers(1, 3), st.integers(1, 3), st.integers(0, 1), st.integers(0, 1), st.integers(1, 2))
+def test_the_gradient_of_minimal_filtering_at_stride_2_is_the_adjoint(padding, down, across, odd, even, batch):
+    # every size that leaves an even result
+    height, width = (4 * tiles + 1 - 2 * padding + extra for tiles, extra in ((down, odd), (across, even)))
+    assume(min(height, width) > 0)
+    window = Window.over(np.empty((2, height, width, batch)), 3, 2, padding)
+    assert window.out == (2 * down, 2 * across)
+    adjoint(winograd, window, height, width, batch)
+
+
+@settings(max_examples=5)
+@given(st.integers(0, 3), st.integers(1, 4), st.integers(1, 5), st.integers(1, 2))
+def test_the_gradient_of_minimal_filtering_at_stride_1_is_the_adjoint(padding, down, width, batch):
+    height = 2 * down + 2 - 2 * padding
+    assume(height > 0 and width + 2 * padding >= 3)
+    window = Window.over(np.empty((2, height, width, batch)), 3, 1, padding)
+    assert window.out[0] == 2 * down
+    adjoint(winograd_rows, window, height, width, batch)
+
+
+@pytest.mark.parametrize(("way", "stride"), [(winograd, 2), (winograd_rows, 1)])
+def test_rounding_of_minimal_filtering_stays_near_that_of_the_plain_sum(way, stride):
     rng = np.random.default_rng(0)
     with jax.enable_x64(True):
         x, k = jnp.asarray(rng.normal(size=(64, 8, 8, 4))), jnp.asarray(rng.normal(size=(576, 64)))
-        window = Window.over(x, 3, 2, "symmetric")
+        window = Window.over(x, 3, stride, "symmetric")
         ct = jnp.asarray(rng.normal(size=(64, *window.out, 4)))
 
         def errors(own):
-            def both(x, k, ct):
-                y, back = jax.vjp(lambda x, k: own(window, x, k), x, k)
-                return y, *back(ct)
-
-            exact = both(x, k, ct)
-            rounded = both(*(array.astype(jnp.float32) for array in (x, k, ct)))
+            exact, rounded = (
+                both(functools.partial(own, window), *(array.astype(dtype) for array in (x, k, ct)))
+                for dtype in (jnp.float64, jnp.float32)
+            )
             return [float(jnp.sqrt(jnp.mean((a - b) ** 2))) for a, b in zip(rounded, exact, strict=True)]
 
-        ratios = np.array(errors(winograd.dense)) / errors(products.dense)
+        ratios = np.array(errors(way.dense)) / errors(products.dense)
     assert (ratios < 2).all()
 
 
@@ -154,22 +179,23 @@ def multiplications(function, *args):
     return found
 
 
-def test_minimal_filtering_multiplies_25_times_where_the_sum_takes_36():
+@pytest.mark.parametrize(("way", "stride", "own", "plain"), [(winograd, 2, 25, 36), (winograd_rows, 1, 4, 6)])
+def test_minimal_filtering_multiplies_less(way, stride, own, plain):
     x, kernel = jnp.ones((5, 16, 8, 3)), jnp.ones((45, 7))
-    window = Window.over(x, 3, 2, "symmetric")
+    window = Window.over(x, 3, stride, "symmetric")
     counts = [
-        multiplications(jax.grad(lambda x, k, own=own: (own(window, x, k) ** 2).sum(), (0, 1)), x, kernel)
-        for own in (winograd.dense, products.dense)
+        multiplications(jax.grad(lambda x, k, dense=dense: (dense(window, x, k) ** 2).sum(), (0, 1)), x, kernel)
+        for dense in (way.dense, products.dense)
     ]
-    assert counts[1] == 3 * 45 * 7 * 8 * 4 * 3  # forward and two gradients
-    assert counts[0] * 36 == counts[1] * 25
+    assert counts[1] == 3 * 45 * 7 * (16 // stride) * (8 // stride) * 3  # forward and two gradients
+    assert counts[0] * plain == counts[1] * own
 
 
 def test_minimal_filtering_is_used_where_it_saves_time():
-    def used(kernel=3, stride=2, inputs=64, size=16, batch=32, channels=64, dtype=jnp.float32):
+    def used(kernel=3, stride=2, inputs=64, size=16, batch=32, channels=64, dtype=jnp.float32, way=winograd):
         x = jax.ShapeDtypeStruct((inputs, size, size, batch), dtype)
         weights = jax.ShapeDtypeStruct((kernel**2 * inputs, channels), dtype)
-        return winograd.saves_time(Window.over(x, kernel, stride, "symmetric"), x, weights)
+        return way.saves_time(Window.over(x, kernel, stride, "symmetric"), x, weights)
 
     assert used()
     assert not used(kernel=5)
@@ -179,6 +205,16 @@ def test_minimal_filtering_is_used_where_it_saves_time():
     assert not used(channels=32)
     assert not used(batch=16)
     assert not used(dtype=jnp.bfloat16)
+
+    rows = functools.partial(used, stride=1, size=8, inputs=32, channels=32, way=winograd_rows)
+    assert rows()
+    assert not rows(kernel=5)
+    assert not rows(stride=2)
+    assert not rows(size=9, batch=64)
+    assert not rows(inputs=16)
+    assert not rows(channels=16)
+    assert not rows(batch=31)
+    assert not rows(dtype=jnp.bfloat16)
 
 
 @pytest.mark.parametrize("shape", [(8, 32, 32, 1), (12, 64, 16, 3), (4, 32, 32, 1), (9, 32, 32, 1), (8, 28, 28, 1)])
@@ -199,9 +235,9 @@ def test_the_gradient_of_the_input_is_the_adjoint(kernel, stride, padding, heigh
         window = Window.over(x, kernel, stride, padding)
         for own, rows in ((products.dense, 2), (products.depthwise, 1)):
             k = jnp.asarray(rng.normal(size=(kernel**2 * rows, 2)))
-            y, back = jax.vjp(lambda x, own=own, k=k: own(window, x, k), x)
-            ct = jnp.asarray(rng.normal(size=y.shape))
-            left, right = float((y * ct).sum()), float((x * back(ct)[0]).sum())
+            ct = jnp.asarray(rng.normal(size=(2, *window.out, batch)))
+            y, dx, _ = both(functools.partial(own, window), x, k, ct)
+            left, right = float((y * ct).sum()), float((x * dx).sum())
             assert abs(left - right) <= 1e-11 * float(jnp.linalg.norm(y) * jnp.linalg.norm(ct) + 1)
 
 

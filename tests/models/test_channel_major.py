@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import expressivity as ex
-from expressivity.models import winograd
+from expressivity.models import winograd, winograd_rows
 
 FAMILIES = [
     (ex.AllConv6(1, classes=4, dropout=0.5), 32),
@@ -46,23 +46,30 @@ def test_both_layouts_compute_the_same(family, size):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-10 * max(1.0, abs(a).max()))
 
 
-def test_both_layouts_compute_the_same_where_minimal_filtering_is_used(monkeypatch):
+# families of this test alone (one that is compiled already would not be traced again), width, size of the images, and
+# the inputs of the convolutions that minimal filtering computes
+FILTERED = [
+    (winograd, ex.AllConv6(classes=3, channels=(64, 64, 65)), ex.Width(), 32, [(64, 16, 16, 32)]),
+    (winograd_rows, ex.WideResNet(10, 3), ex.Width(2), 8, [(32, 8, 8, 32)]),
+]
+
+
+@pytest.mark.parametrize(("way", "family", "width", "size", "inputs"), FILTERED)
+def test_both_layouts_compute_the_same_where_minimal_filtering_is_used(way, family, width, size, inputs, monkeypatch):
     used = []
-    dense = winograd.dense
-    monkeypatch.setattr(winograd, "dense", lambda window, x, kernel: used.append(x.shape) or dense(window, x, kernel))
-    # a family of this test alone: one that is compiled already would not be traced again
-    family = ex.AllConv6(classes=3, channels=(64, 64, 65))
+    dense = way.dense
+    monkeypatch.setattr(way, "dense", lambda window, x, kernel: used.append(x.shape) or dense(window, x, kernel))
     rng = np.random.default_rng(0)
     with jax.enable_x64(True):
-        model, state = family.init(jax.random.key(0), ex.Width(), 32, initialisation="he")
-        x, weights = rng.normal(size=(32, 32, 32, 3)), rng.normal(size=(32, 3))
+        model, state = family.init(jax.random.key(0), width, size, initialisation="he")
+        x, weights = rng.normal(size=(32, size, size, 3)), rng.normal(size=(32, 3))
         gradients = [
             jax.grad(lambda model, layout=layout: (weights * family.apply(model, state, x, layout=layout)[0]).sum())(
                 model
             )
             for layout in ("nhwc", "batch_last")
         ]
-    assert used == [(64, 16, 16, 32)]
+    assert used == inputs
     for a, b in zip(*map(jax.tree.leaves, gradients), strict=True):
         largest = abs(np.asarray(a)).max()
         assert largest > 0
