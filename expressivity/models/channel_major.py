@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from expressivity.models import channel_products as products
-from expressivity.models import winograd, winograd_rows
+from expressivity.models import first_layer, winograd, winograd_rows
 from expressivity.models.channel_products import Window, channelwise
 from expressivity.models.layers import BatchNorm, Conv, Dense, Layers, Moments
 from expressivity.models.walk import Padding, blend, find_layer
@@ -73,8 +73,12 @@ class ChannelMajor:
         layer = find_layer(self.layers, name, Conv)
         weights, window = layer.kernel.astype(x.dtype), Window.over(x, kernel, stride, padding)
         outputs = weights.shape[-1]
+        flat = weights.reshape(-1, outputs)
+        if groups == 1 and first_layer.saves_time(x, flat):
+            shift = jnp.zeros(outputs, x.dtype) if layer.bias is None else layer.bias.astype(x.dtype)
+            return first_layer.dense(window, x, flat, shift)
         if groups == x.shape[0] == outputs and groups > 1:
-            y = products.depthwise(window, x, weights.reshape(-1, groups))
+            y = products.depthwise(window, x, flat)
         else:
             inputs, each = x.shape[0] // groups, outputs // groups
             parts: list[Any] = [

@@ -116,27 +116,36 @@ def dense(window: Window, x: Any, kernel: Any) -> Any:
 
 
 def _dense_forward(window: Window, x: Any, kernel: Any) -> tuple[Any, Any]:
-    columns = x if window.whole else _columns(window, taps(window, phases(window, x)))
-    columns = columns.reshape(columns.shape[0], -1)
-    y = _transposed_product(kernel, columns).reshape(kernel.shape[1], *window.out, x.shape[3])
-    return y, (columns, kernel)
+    seen = columns(window, x)
+    y = _transposed_product(kernel, seen).reshape(kernel.shape[1], *window.out, x.shape[3])
+    return y, (seen, kernel)
 
 
 def _dense_backward(window: Window, saved: Any, dy: Any) -> tuple[Any, Any]:
-    columns, kernel = saved
-    flat = dy.reshape(dy.shape[0], -1)
-    back = (kernel @ flat).reshape(-1, *dy.shape[1:])
-    return (back if window.whole else _added_back(window, back)), outer(columns, flat)
+    seen, kernel = saved
+    return image_gradient(window, kernel, dy), outer(seen, dy.reshape(dy.shape[0], -1))
 
 
 dense.defvjp(_dense_forward, _dense_backward)
 
 
-def _columns(window: Window, seen: Sequence[Any]) -> Any:
-    """The taps one after the other along the channels; joined in two stages, since long lists are copied serially."""
-    k = window.kernel
+def columns(window: Window, x: Any) -> Any:
+    """What the window sees, (places x channels, pixels x batch).
+
+    Joined in two stages, since long lists are copied serially.
+    """
+    if window.whole:
+        return x.reshape(x.shape[0], -1)
+    seen, k = taps(window, phases(window, x)), window.kernel
     rows = [jnp.concatenate(seen[i * k : (i + 1) * k]) for i in range(k)]
-    return jnp.concatenate([lax.optimization_barrier(row) for row in rows])
+    joined = jnp.concatenate([lax.optimization_barrier(row) for row in rows])
+    return joined.reshape(joined.shape[0], -1)
+
+
+def image_gradient(window: Window, kernel: Any, dy: Any) -> Any:
+    """The gradient of the image from that of the result."""
+    back = (kernel @ dy.reshape(dy.shape[0], -1)).reshape(-1, *dy.shape[1:])
+    return back if window.whole else _added_back(window, back)
 
 
 def _transposed_product(kernel: Any, columns: Any) -> Any:

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from expressivity.models import channel_major, winograd, winograd_rows
+from expressivity.models import channel_major, first_layer, winograd, winograd_rows
 from expressivity.models import channel_products as products
 from expressivity.models.channel_products import Window
 from expressivity.models.walk import pads
@@ -103,6 +103,52 @@ def test_convolutions_have_the_gradients_of_the_plain_ones(case, deep):
 @pytest.mark.parametrize("deep", [False, True])
 def test_convolutions_in_low_precision(dtype, deep):
     check((3, 2, "symmetric", 7, 8, 2), deep, dtype)
+
+
+@pytest.mark.parametrize("case", GRID[:10])
+@pytest.mark.parametrize(("inputs", "outputs", "dtype"), [(3, 5, "float64"), (1, 17, "float64"), (4, 16, "float32")])
+def test_the_convolution_of_images_has_the_gradients_of_the_plain_one(case, inputs, outputs, dtype):
+    kernel, stride, padding, height, width, batch = case
+    rng = np.random.default_rng(outputs)
+    with jax.enable_x64(True):
+        x = jnp.asarray(rng.normal(size=(inputs, height, width, batch)), dtype)
+        k = jnp.asarray(rng.normal(size=(kernel, kernel, inputs, outputs)), dtype)
+        bias = jnp.asarray(rng.normal(size=outputs), dtype)
+        window = Window.over(x, kernel, stride, padding)
+        ct = jnp.asarray(rng.normal(size=(outputs, *window.out, batch)), dtype)
+        around = [pads(size, kernel, stride, padding) for size in (height, width)]
+
+        def own(x, both):
+            return first_layer.dense(window, x, both[0].reshape(-1, outputs), both[1])
+
+        def formula(x, both):
+            return plain(x, both[0], stride, around, 1) + both[1][:, None, None, None]
+
+        wide = [array.astype(jnp.float64) for array in (x, k, bias, ct)]
+        compare(both(own, x, (k, bias), ct), both(formula, wide[0], (wide[1], wide[2]), wide[3]), TOLERANCES[dtype])
+
+
+def test_the_gradient_of_the_first_kernel_is_one_product_for_eight_outputs():
+    x, k, bias = jnp.ones((3, 8, 8, 2)), jnp.ones((27, 20)), jnp.ones(20)
+    window = Window.over(x, 3, 2, "symmetric")
+    value = functools.partial(first_layer.dense, window)
+    gradient = jax.jit(jax.grad(lambda k, bias: (value(x, k, bias) ** 2).sum(), (0, 1)))
+    # forward, and outputs 0-7, 8-15 and 16-19; the gradient of the images is not read and must be gone
+    assert gradient.lower(k, bias).compile().as_text().count(" dot(") == 4
+    # 27 rows and that of the bias, which needs no pass of its own
+    assert multiplications(value, x, k, bias) == 28 * 20 * 16 * 2
+
+
+def test_where_the_convolution_of_images_is_used():
+    def used(inputs=3, kernel=3, dtype=jnp.float32):
+        x = jax.ShapeDtypeStruct((inputs, 8, 8, 2), dtype)
+        return first_layer.saves_time(x, jax.ShapeDtypeStruct((kernel**2 * inputs, 8), dtype))
+
+    assert used()
+    assert used(inputs=1)
+    assert not used(inputs=5)
+    assert not used(kernel=11)
+    assert not used(dtype=jnp.bfloat16)
 
 
 @pytest.mark.parametrize(("way", "case"), MINIMAL)
