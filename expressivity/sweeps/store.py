@@ -274,9 +274,15 @@ class Store:
 
     def write_partial(self, label: str, key: str, record: Record) -> None:
         """Commits the state of a cell at work."""
-        path = self.partial_path(label, key)
-        path.parent.mkdir(exist_ok=True)
-        write_atomically(path, encode(record))
+        path, content = self.partial_path(label, key), encode(record)
+        for more in reversed(range(10)):
+            path.parent.mkdir(exist_ok=True)
+            try:
+                return write_atomically(path, content)
+            except OSError as error:
+                # whoever finishes a cell meanwhile removes the folder where it is empty
+                if not (more and isinstance(error.__cause__, FileNotFoundError)):
+                    raise
 
     def drop_partial(self, label: str, key: str) -> None:
         """Forgets the state of a cell, which is finished."""

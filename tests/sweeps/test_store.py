@@ -155,3 +155,34 @@ def test_a_path_below_a_file_is_named(tmp_path):
     (tmp_path / "file").write_text("here")
     with pytest.raises(OSError, match=r"Cannot write .*file/below.* \(Not a directory\)"):
         write_atomically(tmp_path / "file" / "below", b"x")
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_state_is_written_although_others_remove_the_folder_that_was_empty(tmp_path, monkeypatch, times):
+    left = [None] * times
+
+    def late(path, content):
+        if left:
+            left.pop()
+            store.drop_partial("other", "key")
+        write_atomically(path, content)
+
+    with Store(tmp_path) as store:
+        monkeypatch.setattr("expressivity.sweeps.store.write_atomically", late)
+        store.write_partial("cell", "key", RECORD)
+        assert not left
+        assert store.read_partial("cell", "key").facts["rows"] == RECORD.facts["rows"]
+
+
+def test_a_state_that_cannot_be_written_is_not_tried_for_ever(tmp_path, monkeypatch):
+    tried = []
+
+    def never(path, content):
+        tried.append(path)
+        path.parent.rmdir()
+        write_atomically(path, content)
+
+    monkeypatch.setattr("expressivity.sweeps.store.write_atomically", never)
+    with Store(tmp_path) as store, pytest.raises(OSError, match="No such file or directory"):
+        store.write_partial("cell", "key", RECORD)
+    assert len(tried) == 10
