@@ -3,10 +3,9 @@
 Goals: a training step in the layout (channels, height, width, batch) trains at least 4 times as many images a second
 as PyTorch (channels_last) for MobileNet 0.25 at 32 pixels and 2 times at 64, 1.25 times for MobileNet 1.0 at 64, 2.5
 and 1.5 times for allconv6_1 at 32 and 64, 1.6 and 1.4 times for allconv6, more than once for WRN-16-2 at 32; every net
-compiles in under 10 s; two seeds in two threads are never slower than one after the other. On two cores seven of the
-eight ratios were reached; allconv6 at 64 pixels, at 1.37, misses its own (two seeds in two threads reach it), and that
-of WRN-16-2 is at its edge: a later rough run in a slower state of the machine had 0.80. The page on images has the
-numbers.
+compiles in under 10 s; two seeds in two threads are never slower than one after the other. On two cores six of the
+eight ratios are reached; allconv6 at 64 pixels, at 1.36 and 1.42 in two runs, and WRN-16-2, at 0.93 and 1.04, are at
+the edge of theirs, and WRN-16-2 also at that of 10 s. The page on images has the numbers.
 
 Method: a step is cross-entropy, gradient and SGD with momentum 0.9 on a batch of 32. The package takes its steps
 inside of one compiled `lax.scan`; JAX's own convolutions are slow there and take theirs one call at a time. Peers take

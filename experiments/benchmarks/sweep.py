@@ -108,9 +108,10 @@ def torch_loop(cfg: Any, width: int, fused: bool = False) -> Run:
 
 def torch_func(cfg: Any, width: int) -> Run:
     """`torch.func`: vmap of grad over the nets, Adam by foreach operations."""
-    import torch  # type: ignore[import-not-found]
+    import torch as library  # type: ignore[import-not-found]
     from torch.func import grad, vmap  # type: ignore[import-not-found]
 
+    torch: Any = library  # the foreach operations are not in its list of public names
     x_all, y_all = torch.tensor(cfg.X), torch.tensor(cfg.Y)
 
     def loss(parameters: Any, x: Any, y: Any) -> Any:
