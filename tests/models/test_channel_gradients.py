@@ -118,11 +118,11 @@ def test_the_convolution_of_images_has_the_gradients_of_the_plain_one(case, inpu
         ct = jnp.asarray(rng.normal(size=(outputs, *window.out, batch)), dtype)
         around = [pads(size, kernel, stride, padding) for size in (height, width)]
 
-        def own(x, both):
-            return first_layer.dense(window, x, both[0].reshape(-1, outputs), both[1])
+        def own(x, weights):
+            return first_layer.dense(window, x, weights[0].reshape(-1, outputs), weights[1])
 
-        def formula(x, both):
-            return plain(x, both[0], stride, around, 1) + both[1][:, None, None, None]
+        def formula(x, weights):
+            return plain(x, weights[0], stride, around, 1) + weights[1][:, None, None, None]
 
         wide = [array.astype(jnp.float64) for array in (x, k, bias, ct)]
         compare(both(own, x, (k, bias), ct), both(formula, wide[0], (wide[1], wide[2]), wide[3]), TOLERANCES[dtype])
