@@ -109,10 +109,20 @@ def joined(window: Window, split: Any) -> Any:
     return image if image.shape[1:3] == window.sizes else image[:, :height, :width]
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def dense(window: Window, x: Any, kernel: Any) -> Any:
-    """The convolution of `x` (inputs, height, width, batch) with `kernel` (places x inputs, outputs)."""
-    return _dense_forward(window, x, kernel)[0]
+def with_gradient(forward: Callable[..., Any], backward: Callable[..., Any]) -> Callable[[Any], Any]:
+    """Gives a function of (a constant, arrays) its own backward pass; layers of the same shapes are traced once.
+
+    Args:
+        forward: (constant, arrays) -> (the result, what is kept of it).
+        backward: (constant, what was kept, the gradient of the result) -> the gradients of the arrays.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        own = jax.custom_vjp(function, nondiff_argnums=(0,))
+        own.defvjp(forward, backward)
+        return jax.jit(own, static_argnums=0)
+
+    return decorate
 
 
 def _dense_forward(window: Window, x: Any, kernel: Any) -> tuple[Any, Any]:
@@ -126,7 +136,10 @@ def _dense_backward(window: Window, saved: Any, dy: Any) -> tuple[Any, Any]:
     return image_gradient(window, kernel, dy), outer(seen, dy.reshape(dy.shape[0], -1))
 
 
-dense.defvjp(_dense_forward, _dense_backward)
+@with_gradient(_dense_forward, _dense_backward)
+def dense(window: Window, x: Any, kernel: Any) -> Any:
+    """The convolution of `x` (inputs, height, width, batch) with `kernel` (places x inputs, outputs)."""
+    return _dense_forward(window, x, kernel)[0]
 
 
 def columns(window: Window, x: Any) -> Any:
@@ -198,12 +211,6 @@ def _shifted_part(window: Window, part: Any) -> Callable[[int, int], Any]:
     return shift
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def depthwise(window: Window, x: Any, kernel: Any) -> Any:
-    """Each channel of `x` convolved with its own column of `kernel` (places, channels)."""
-    return _depthwise_forward(window, x, kernel)[0]
-
-
 def _depthwise_forward(window: Window, x: Any, kernel: Any) -> tuple[Any, Any]:
     split = phases(window, x)
     terms = [channelwise(row, tap) * tap for row, tap in zip(kernel, taps(window, split), strict=True)]
@@ -212,7 +219,7 @@ def _depthwise_forward(window: Window, x: Any, kernel: Any) -> tuple[Any, Any]:
 
 def _depthwise_backward(window: Window, saved: Any, dy: Any) -> tuple[Any, Any]:
     split, kernel = saved
-    gradient = jnp.stack(_totals([_wide(tap) * _wide(dy) for tap in taps(window, split)]))
+    gradient = _totals([_wide(tap) * _wide(dy) for tap in taps(window, split)])
     # every pixel of the input is a sum over shifts of dy, with the kernel's entry of its phase or 0
     s, k = window.stride, window.kernel
     shifted, square, terms = _shifted(window, dy), kernel.reshape(k, k, -1), []
@@ -225,7 +232,10 @@ def _depthwise_backward(window: Window, saved: Any, dy: Any) -> tuple[Any, Any]:
     return joined(window, functools.reduce(jnp.add, terms)), gradient.astype(kernel.dtype)
 
 
-depthwise.defvjp(_depthwise_forward, _depthwise_backward)
+@with_gradient(_depthwise_forward, _depthwise_backward)
+def depthwise(window: Window, x: Any, kernel: Any) -> Any:
+    """Each channel of `x` convolved with its own column of `kernel` (places, channels)."""
+    return _depthwise_forward(window, x, kernel)[0]
 
 
 @jax.custom_vjp
@@ -254,21 +264,12 @@ RECTIFIERS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
 }
 
 
+@jax.jit
 def moments(x: Any) -> tuple[Any, Any]:
     """Mean and variance of every channel, in float32 at least: a mean over 100,000 numbers is lost in bfloat16."""
     count = x.size // x.shape[0]
     mean = total(lambda part: part, x) / count
     return mean, total(lambda part: jnp.square(part - channelwise(mean, part)), x) / count
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def normalised(rectifier: str, x: Any, scale: Any, shift: Any, mean: Any, root: Any) -> Any:
-    """The rectifier of scale (x - mean) root + shift, where mean and 1 / root² - epsilon are the moments of `x`.
-
-    The gradient with respect to `x` takes into account that the moments depend on it; none is given to `mean` and
-    `root` themselves.
-    """
-    return RECTIFIERS[rectifier][0](_affine(x, scale * root, shift - mean * scale * root))
 
 
 def _affine(x: Any, gain: Any, offset: Any) -> Any:
@@ -278,7 +279,8 @@ def _affine(x: Any, gain: Any, offset: Any) -> Any:
 def _normalised_forward(
     rectifier: str, x: Any, scale: Any, shift: Any, mean: Any, root: Any
 ) -> tuple[Any, tuple[Any, ...]]:
-    return normalised(rectifier, x, scale, shift, mean, root), (x, scale, shift, mean, root)
+    y = RECTIFIERS[rectifier][0](_affine(x, scale * root, shift - mean * scale * root))
+    return y, (x, scale, shift, mean, root)
 
 
 def _normalised_backward(rectifier: str, saved: tuple[Any, ...], dy: Any) -> tuple[Any, ...]:
@@ -306,7 +308,14 @@ def _normalised_backward(rectifier: str, saved: tuple[Any, ...], dy: Any) -> tup
     return dx, second.astype(scale.dtype), first.astype(shift.dtype), zero, zero
 
 
-normalised.defvjp(_normalised_forward, _normalised_backward)
+@with_gradient(_normalised_forward, _normalised_backward)
+def normalised(rectifier: str, x: Any, scale: Any, shift: Any, mean: Any, root: Any) -> Any:
+    """The rectifier of scale (x - mean) root + shift, where mean and 1 / root² - epsilon are the moments of `x`.
+
+    The gradient with respect to `x` takes into account that the moments depend on it; none is given to `mean` and
+    `root` themselves.
+    """
+    return _normalised_forward(rectifier, x, scale, shift, mean, root)[0]
 
 
 def total(term: Callable[..., Any], *arrays: Any) -> Any:
@@ -317,8 +326,8 @@ def total(term: Callable[..., Any], *arrays: Any) -> Any:
     return term(*map(_wide, arrays)).sum((1, 2)).sum(-1)
 
 
-def _totals(terms: Sequence[Any]) -> list[Any]:
-    """The sum of each array over all but the channels, pixels first, all of them in one loop.
+def _totals(terms: Sequence[Any]) -> Any:
+    """The sum of each array over all but the channels, (terms, channels): pixels first, all of them in one loop.
 
     Sums one by one would be given to a library that reads whole arrays, so that XLA copies every tap of a window first.
     """
@@ -327,7 +336,7 @@ def _totals(terms: Sequence[Any]) -> list[Any]:
         return [a + b for a, b in zip(some, others, strict=True)]
 
     zeros = [jnp.zeros((), term.dtype) for term in terms]
-    return [rows.sum(-1) for rows in lax.reduce(list(terms), zeros, add, (1, 2))]
+    return jnp.stack(lax.reduce(list(terms), zeros, add, (1, 2))).sum(-1)
 
 
 def _wide(x: Any) -> Any:

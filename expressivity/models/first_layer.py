@@ -7,10 +7,8 @@ its gradient; the transpose of the kernel is copied; and the gradient of the ker
 one thread would compute, is one product for every eight outputs, computed side by side.
 """
 
-import functools
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -28,12 +26,6 @@ _MULTIPLE = 4
 def saves_time(x: Any, kernel: Any) -> bool:
     """Whether `dense` takes the place of the plain sum: images have up to four channels."""
     return x.shape[0] <= 4 and kernel.shape[0] <= _ROWS and x.dtype in (jnp.float32, jnp.float64)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def dense(window: Window, x: Any, kernel: Any, bias: Any) -> Any:
-    """The convolution of `x` (inputs, height, width, batch) with `kernel` (places x inputs, outputs), plus `bias`."""
-    return _forward(window, x, kernel, bias)[0]
 
 
 def _forward(window: Window, x: Any, kernel: Any, bias: Any) -> tuple[Any, Any]:
@@ -54,4 +46,7 @@ def _backward(window: Window, saved: Any, dy: Any) -> tuple[Any, Any, Any]:
     return products.image_gradient(window, kernel, dy), gradient[:size], gradient[size]
 
 
-dense.defvjp(_forward, _backward)
+@products.with_gradient(_forward, _backward)
+def dense(window: Window, x: Any, kernel: Any, bias: Any) -> Any:
+    """The convolution of `x` (inputs, height, width, batch) with `kernel` (places x inputs, outputs), plus `bias`."""
+    return _forward(window, x, kernel, bias)[0]

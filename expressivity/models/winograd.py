@@ -16,15 +16,13 @@ The numbers are those of `channel_products.dense` up to rounding: in float32 the
 and of both gradients grows less than twofold.
 """
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 
-from expressivity.models.channel_products import Window, joined, outer, phases, taps
+from expressivity.models.channel_products import Window, joined, outer, phases, taps, with_gradient
 
 Grid = list[list[Any]]
 
@@ -46,15 +44,6 @@ def saves_time(window: Window, x: Any, kernel: Any) -> bool:
         and pixels >= 2048
         and x.dtype in (jnp.float32, jnp.float64)
     )
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def dense(window: Window, x: Any, kernel: Any) -> Any:
-    """The convolution of `x` (inputs, height, width, batch) with `kernel` (9 x inputs, outputs).
-
-    The window is 3 x 3 at stride 2, and both sizes of the result are even.
-    """
-    return _forward(window, x, kernel)[0]
 
 
 def _forward(window: Window, x: Any, kernel: Any) -> tuple[Any, Any]:
@@ -86,7 +75,13 @@ def _backward(window: Window, saved: Any, dy: Any) -> tuple[Any, Any]:
     return image, jnp.stack([tap for row in taps for tap in row]).reshape(-1, outputs)
 
 
-dense.defvjp(_forward, _backward)
+@with_gradient(_forward, _backward)
+def dense(window: Window, x: Any, kernel: Any) -> Any:
+    """The convolution of `x` (inputs, height, width, batch) with `kernel` (9 x inputs, outputs).
+
+    The window is 3 x 3 at stride 2, and both sizes of the result are even.
+    """
+    return _forward(window, x, kernel)[0]
 
 
 def combined(signs: Sequence[int], arrays: Sequence[Any]) -> Any:

@@ -16,14 +16,12 @@ The numbers are those of `channel_products.dense` up to rounding: in float32 the
 and of both gradients grows less than twofold.
 """
 
-import functools
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 
-from expressivity.models.channel_products import Window, phases
+from expressivity.models.channel_products import Window, phases, with_gradient
 from expressivity.models.winograd import combined, shifted, turned
 
 # The four sums of rows, and what each of the two outputs adds of their products.
@@ -41,15 +39,6 @@ def saves_time(window: Window, x: Any, kernel: Any) -> bool:
         and pixels >= 2048
         and x.dtype in (jnp.float32, jnp.float64)
     )
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def dense(window: Window, x: Any, kernel: Any) -> Any:
-    """The convolution of `x` (inputs, height, width, batch) with `kernel` (9 x inputs, outputs).
-
-    The window is 3 x 3 at stride 1, and the height of the result is even.
-    """
-    return _forward(window, x, kernel)[0]
 
 
 def _forward(window: Window, x: Any, kernel: Any) -> tuple[Any, Any]:
@@ -88,7 +77,13 @@ def _backward(window: Window, saved: Any, dy: Any) -> tuple[Any, Any]:
     return _placed(window, back), gradient
 
 
-dense.defvjp(_forward, _backward)
+@with_gradient(_forward, _backward)
+def dense(window: Window, x: Any, kernel: Any) -> Any:
+    """The convolution of `x` (inputs, height, width, batch) with `kernel` (9 x inputs, outputs).
+
+    The window is 3 x 3 at stride 1, and the height of the result is even.
+    """
+    return _forward(window, x, kernel)[0]
 
 
 def _placed(window: Window, back: Any) -> Any:

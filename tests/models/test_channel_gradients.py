@@ -326,3 +326,22 @@ def test_no_gradient_of_the_images_is_computed():
     ]
     flops = [sum(line.count(" dot(") for line in program.as_text().split("\n")) for program in both]
     assert flops == [2, 3]
+
+
+def test_layers_of_the_same_shapes_are_traced_once():
+    traced = []
+
+    def forward(factor, x):
+        traced.append("forward")
+        return factor * x, ()
+
+    def backward(factor, _, dy):
+        traced.append("backward")
+        return (factor * dy,)
+
+    times = products.with_gradient(forward, backward)(lambda factor, x: factor * x)
+    gradient = jax.grad(lambda x: times(3.0, times(3.0, times(3.0, x))).sum())(jnp.ones(4))
+    np.testing.assert_array_equal(gradient, np.full(4, 27.0, np.float32))
+    assert traced == ["forward", "backward"]
+    jax.grad(lambda x: times(2.0, times(3.0, x)).sum())(jnp.ones(4))
+    assert traced == ["forward", "backward"] * 2
