@@ -3,8 +3,12 @@
 Warnings are errors through `pyproject.toml`.
 """
 
+import atexit
+import importlib
 import os
 import pathlib
+import shutil
+import tempfile
 
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 
@@ -17,12 +21,38 @@ import pytest
 # Before the package is imported anywhere: the annotated arrays of its functions and modules are checked by beartype.
 jaxtyping.install_import_hook("expressivity", "shape_checks.arrays_only")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Each process of the tests, and what it starts, keeps its compiled programs apart: none of a run before is found, and
+# no file is read while another process writes it.
+PROGRAMS = tempfile.mkdtemp(prefix="expressivity-tests-")
+atexit.register(shutil.rmtree, PROGRAMS, ignore_errors=True)
+os.environ["JAX_COMPILATION_CACHE_DIR"] = PROGRAMS
+jax.config.update("jax_compilation_cache_dir", PROGRAMS)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 matplotlib.use("Agg")
 
 # No deadline: the first example of a test compiles. In CI the examples are the same in every run.
 hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+# Folders of tests whose time goes into compiling networks and their trainings, which is what they compare: with few
+# optimisations that takes two thirds of the time. Programs are optimised as users get them in all other folders, where
+# rounding is looked at, in every process that a test starts, and in modules that say `OPTIMISED = True`.
+QUICKLY_COMPILED = ("models", "training", "experiments")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _optimisation(request: pytest.FixtureRequest):
+    quick = request.path.parent.name in QUICKLY_COMPILED and not getattr(request.module, "OPTIMISED", False)
+    jax.config.update("jax_disable_most_optimizations", quick)
+    yield
+    if quick:
+        jax.config.update("jax_disable_most_optimizations", False)
+        jax.clear_caches()
+        for name in ("program", "image_program", "wide"):
+            for made in vars(importlib.import_module(f"expressivity.training.{name}")).values():
+                if hasattr(made, "cache_clear") and hasattr(made, "cache_info"):
+                    made.cache_clear()
 
 
 @pytest.fixture(scope="session")

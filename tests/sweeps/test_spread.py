@@ -181,7 +181,7 @@ def test_two_processes_of_two_devices_make_the_sweep_of_one_device(tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_process_ends_all_and_all_go_on_from_its_last_state(tmp_path):
-    steps = 16 * 20
+    steps = 16 * 8
     whole = pair(tmp_path / "whole", tmp_path / "cache", steps=steps)
     end(whole)
     folder = tmp_path / "killed"

@@ -14,6 +14,7 @@ import expressivity as ex
 from expressivity import training
 from expressivity.training import devices, loop, program
 
+OPTIMISED = True  # tables are compared byte for byte with those of other processes
 DISC = ex.targets.norm_squared(ex.Ball(2))
 FAMILY = ex.MLP(2, hidden_layers=3)
 BATCH = 2048  # four nets of so few units are a program

@@ -13,6 +13,7 @@ from expressivity.data import Pipe
 from expressivity.training import MuP
 from expressivity.training import image_program as program
 
+OPTIMISED = True  # trainings here take longer than their compiling
 SIZE, CLASSES, BATCH = (8, 8, 1), 4, 16
 BASE = ex.AllConv6(classes=CLASSES, channels=(8, 16, 16))
 WIDTHS = (4, 16)
