@@ -1,7 +1,7 @@
 """The convolution of images, in the layout (channels, height, width, batch): few inputs, many pixels, and a bias.
 
 What the window sees has 27 rows for RGB and 3 x 3, against tens of thousands of columns, and three things are faster
-than in `channel_products.dense` (measured on two cores with 16 to 64 outputs; with 8 nothing is gained): the bias is
+than in `channel_products.dense` (measured on two cores with 16 to 64 outputs; with 8 it is slower): the bias is
 one more row of the kernel, and what the window sees one of ones, so that no pass over the result adds it and none sums
 its gradient; the transpose of the kernel is copied; and the gradient of the kernel, a product of two long factors which
 one thread would compute, is one product for every eight outputs, computed side by side.
@@ -17,6 +17,8 @@ from expressivity.models.channel_products import Window
 
 # Rows of what the window sees up to which this way is taken.
 _ROWS = 128
+# Outputs from which on it is taken.
+_OUTPUTS = 16
 # Outputs in one product of the gradient: as many as numbers in a register.
 _TOGETHER = 8
 # The rows of the longer factor of a product are taken four at a time.
@@ -25,7 +27,8 @@ _MULTIPLE = 4
 
 def saves_time(x: Any, kernel: Any) -> bool:
     """Whether `dense` takes the place of the plain sum: images have up to four channels."""
-    return x.shape[0] <= 4 and kernel.shape[0] <= _ROWS and x.dtype in (jnp.float32, jnp.float64)
+    small = x.shape[0] <= 4 and kernel.shape[0] <= _ROWS
+    return small and kernel.shape[1] >= _OUTPUTS and x.dtype in (jnp.float32, jnp.float64)
 
 
 def _forward(window: Window, x: Any, kernel: Any, bias: Any) -> tuple[Any, Any]:

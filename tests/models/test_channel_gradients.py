@@ -140,11 +140,12 @@ def test_the_gradient_of_the_first_kernel_is_one_product_for_eight_outputs():
 
 
 def test_where_the_convolution_of_images_is_used():
-    def used(inputs=3, kernel=3, dtype=jnp.float32):
+    def used(inputs=3, kernel=3, dtype=jnp.float32, outputs=16):
         x = jax.ShapeDtypeStruct((inputs, 8, 8, 2), dtype)
-        return first_layer.saves_time(x, jax.ShapeDtypeStruct((kernel**2 * inputs, 8), dtype))
+        return first_layer.saves_time(x, jax.ShapeDtypeStruct((kernel**2 * inputs, outputs), dtype))
 
     assert used()
+    assert not used(outputs=15)
     assert used(inputs=1)
     assert not used(inputs=5)
     assert not used(kernel=11)
