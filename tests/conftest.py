@@ -21,8 +21,8 @@ import pytest
 # Before the package is imported anywhere: the annotated arrays of its functions and modules are checked by beartype.
 jaxtyping.install_import_hook("expressivity", "shape_checks.arrays_only")
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# Each process of the tests, and what it starts, keeps its compiled programs apart: none of a run before is found, and
-# no file is read while another process writes it.
+# Each process of the tests, with what it starts, keeps its compiled programs apart: none of a run before is found, and
+# none that another worker is just writing (JAX does not write them in one step).
 PROGRAMS = tempfile.mkdtemp(prefix="expressivity-tests-")
 atexit.register(shutil.rmtree, PROGRAMS, ignore_errors=True)
 os.environ["JAX_COMPILATION_CACHE_DIR"] = PROGRAMS
