@@ -9,11 +9,12 @@ PYTHON ?= $(shell for p in $(CANDIDATES); do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 JOBS ?= 2
+TESTED ?= tests expressivity
 
 export JAX_PLATFORMS ?= cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs wheel parity clean
+.PHONY: help demo test lint docs wheel parity prepare clean
 
 help:
 	@echo "make demo    how wide must a network be: the default run, its figure and its page"
@@ -42,7 +43,10 @@ demo: $(VENV)/.core
 	@echo "Page:   runs/error_vs_width/report.html"
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest tests expressivity --doctest-modules -m "not parity" --numprocesses=$(JOBS) --dist=worksteal $(ARGS)
+	$(BIN)/python -m pytest $(TESTED) --doctest-modules -m "not parity" --numprocesses=$(JOBS) --dist=worksteal $(ARGS)
+
+# What the targets need that .ci/run takes side by side.
+prepare: $(VENV)/.lint $(VENV)/.docs
 
 lint: $(VENV)/.core $(VENV)/.lint
 	$(BIN)/ruff format --check .

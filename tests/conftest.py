@@ -36,18 +36,22 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, data
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 # Folders of tests whose time goes into compiling networks and their trainings, which is what they compare: with few
-# optimisations that takes two thirds of the time. Programs are optimised as users get them in all other folders, where
-# rounding is looked at, in every process that a test starts, and in modules that say `OPTIMISED = True`.
-QUICKLY_COMPILED = ("models", "training", "experiments")
+# optimisations that takes two thirds of the time, here and in the processes that a test starts. Programs are optimised
+# as users get them in all other folders, where rounding is looked at, and in modules that say `OPTIMISED = True`.
+QUICKLY_COMPILED = ("models", "training", "experiments", "sweeps")
+QUICKLY = "JAX_DISABLE_MOST_OPTIMIZATIONS"
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _optimisation(request: pytest.FixtureRequest):
     quick = request.path.parent.name in QUICKLY_COMPILED and not getattr(request.module, "OPTIMISED", False)
-    jax.config.update("jax_disable_most_optimizations", quick)
+    if quick:
+        os.environ[QUICKLY] = "1"
+        jax.config.update(QUICKLY.lower(), True)
     yield
     if quick:
-        jax.config.update("jax_disable_most_optimizations", False)
+        os.environ.pop(QUICKLY)
+        jax.config.update(QUICKLY.lower(), False)
         jax.clear_caches()
         for name in ("program", "image_program", "wide"):
             for made in vars(importlib.import_module(f"expressivity.training.{name}")).values():

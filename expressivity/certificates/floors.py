@@ -75,8 +75,9 @@ def _floor(target: Target, width: int, hidden_layers: int | None, norm: str) -> 
     return Certificate(0.0, norm, against, _NOTHING, (_why_nothing(target.dim, width, norm, bool(found)),))
 
 
-def _candidates(target: Target, width: int, hidden_layers: int | None, norm: str) -> list[Certificate]:
-    """The certificates for this norm itself."""
+@functools.lru_cache(maxsize=4096)
+def _candidates(target: Target, width: int, hidden_layers: int | None, norm: str) -> tuple[Certificate, ...]:
+    """The certificates for this norm itself; the floors in all stronger norms ask for them too."""
     n = target.dim
     tries: list[Callable[[], Certificate]] = []
     if width < n:
@@ -95,7 +96,7 @@ def _candidates(target: Target, width: int, hidden_layers: int | None, norm: str
             found.append(attempt())
         except ValueError:  # a dimension that this certificate does not reach
             continue
-    return found
+    return tuple(found)
 
 
 def _in_norm(certificate: Certificate, norm: str) -> Certificate:

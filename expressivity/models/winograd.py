@@ -16,6 +16,8 @@ The numbers are those of `channel_products.dense` up to rounding: in float32 the
 and of both gradients grows less than twofold.
 """
 
+import functools
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -84,15 +86,10 @@ def dense(window: Window, x: Any, kernel: Any) -> Any:
     return _forward(window, x, kernel)[0]
 
 
-def combined(signs: Sequence[int], arrays: Sequence[Any]) -> Any:
-    """The sum of signs[i] arrays[i]; not all of the signs are 0."""
-    total = None
-    for sign, array in zip(signs, arrays, strict=True):
-        if sign and total is None:
-            total = array if sign > 0 else -array
-        elif sign:
-            total = total + array if sign > 0 else total - array
-    return total
+def combined(factors: Sequence[float], arrays: Sequence[Any]) -> Any:
+    """The sum of factors[i] arrays[i]; not all of the factors are 0."""
+    terms = [array if factor == 1 else factor * array for factor, array in zip(factors, arrays, strict=True) if factor]
+    return functools.reduce(operator.add, terms)
 
 
 def _both(table: Sequence[Sequence[int]], grid: Grid) -> Grid:
@@ -101,7 +98,7 @@ def _both(table: Sequence[Sequence[int]], grid: Grid) -> Grid:
     return [[combined(signs, row) for signs in table] for row in rows]
 
 
-def turned(table: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+def turned(table: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
     """The transposed table."""
     return list(zip(*table, strict=True))
 

@@ -1,32 +1,78 @@
 """Convolutions of 3 x 3 at stride 1 with fewer multiplications, in the layout (channels, height, width, batch).
 
-Two neighbouring outputs of a filter with three taps need four products, not six: with inputs x_0 .. x_3 and taps
-w_0, w_1, w_2,
+Outputs y_0 .. y_(m-1) of a filter with three taps, read as polynomials, are the transposed product of one of degree
+m - 1 and one of degree 2: m + 2 values at different points determine it, one of them at infinity. So m neighbouring
+outputs need m + 2 products, not 3 m:
 
-    y_0 = m_0 + m_1 + m_2,    m_0 = (x_0 - x_2) w_0,    m_1 = (x_1 + x_2) (w_0 + w_1 + w_2) / 2,
-    y_1 = m_1 - m_2 - m_3,    m_3 = (x_1 - x_3) w_2,    m_2 = (x_2 - x_1) (w_0 - w_1 + w_2) / 2
+    y = A ((G w) * (B x)),
 
-(S. Winograd, Arithmetic Complexity of Computations, 1980; A. Lavin and S. Gray, Fast Algorithms for Convolutional
-Neural Networks, CVPR 2016). The filter runs down the image, over pairs of rows, where every sum is one of whole rows;
-the three taps across are inputs of the same matrix product. That is 2/3 of the multiplications, forward and in both
-gradients, and 2/3 of the memory of the plain sum. Filtering in both directions would take 4/9, but four times as many
-operations, each of which is compiled.
+where * is entry by entry, and row i of A holds the i-th powers of the points (S. Winograd, Arithmetic Complexity of
+Computations, 1980; A. Lavin and S. Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016). The filter runs
+down the image, over m rows at a time, where every sum is one of whole rows; the three taps across are inputs of the
+same matrix product. With m = 4 that is half of the multiplications, forward and in both gradients, and half of the
+memory of the plain sum, with m = 2 two thirds of both. Filtering in both directions would take a quarter, but six times
+as many operations, each of which is compiled.
 
 The numbers are those of `channel_products.dense` up to rounding: in float32 the root mean square error of the result
-and of both gradients grows less than twofold.
+and of both gradients grows less than threefold with m = 4, at the points 0, ±3/4, ±3/2, and less than twofold with
+m = 2, at 0, ±1. (At 0, ±1, ±2, which are in use, it grows more than threefold.)
 """
 
-from typing import Any
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
 
-from expressivity.models.channel_products import Window, phases, with_gradient
+from expressivity.models.channel_products import Window, with_gradient
 from expressivity.models.winograd import combined, shifted, turned
 
-# The four sums of rows, and what each of the two outputs adds of their products.
-INPUTS = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))
-OUTPUTS = ((1, 1, 1, 0), (0, 1, -1, -1))
+Table = list[list[float]]
+
+
+class Filtering(NamedTuple):
+    """y = outputs @ ((taps @ w) * (inputs @ x)) for the three taps w, the rows x, and y_i = the sum of w_j x_(i+j)."""
+
+    outputs: Table
+    taps: Table
+    inputs: Table
+
+    @property
+    def rows(self) -> int:
+        """How many outputs there are."""
+        return len(self.outputs)
+
+    @classmethod
+    def at(cls, *points: Fraction | int) -> "Filtering":
+        """One output fewer than points, of which one more is at infinity (A. L. Toom 1963, S. A. Cook 1966)."""
+        count, outputs = len(points) + 1, len(points) - 1
+        taps, inputs = [], []
+        for number, point in enumerate(points):
+            others = [*points[:number], *points[number + 1 :]]
+            scale = Fraction(1)
+            for other in others:
+                scale *= point - other
+            taps.append([float(Fraction(point) ** j / scale) for j in range(3)])
+            inputs.append([*_with_zeros_at(others), 0.0])
+        taps.append([0.0, 0.0, 1.0])
+        inputs.append(_with_zeros_at(points))
+        powers = [[float(Fraction(point) ** i) for point in points] + [float(i == outputs - 1)] for i in range(outputs)]
+        assert len(inputs) == len(inputs[0]) == count
+        return cls(powers, taps, inputs)
+
+
+def _with_zeros_at(points: Sequence[Fraction | int]) -> list[float]:
+    """The coefficients of the polynomial with these zeros and leading coefficient 1, from the lowest on."""
+    coefficients = [Fraction(1)]
+    for point in points:
+        moved = [Fraction(0), *coefficients]
+        coefficients = [a - point * b for a, b in zip(moved, [*coefficients, Fraction(0)], strict=True)]
+    return [float(coefficient) for coefficient in coefficients]
+
+
+TWO = Filtering.at(0, 1, -1)
+FOUR = Filtering.at(0, Fraction(3, 4), Fraction(-3, 4), Fraction(3, 2), Fraction(-3, 2))
 
 
 def saves_time(window: Window, x: Any, kernel: Any) -> bool:
@@ -41,39 +87,50 @@ def saves_time(window: Window, x: Any, kernel: Any) -> bool:
     )
 
 
+def _filtering(window: Window) -> Filtering:
+    return FOUR if window.out[0] % FOUR.rows == 0 else TWO
+
+
 def _forward(window: Window, x: Any, kernel: Any) -> tuple[Any, Any]:
-    height, width = window.out
-    first, second, third = kernel.reshape(3, -1, kernel.shape[1])
-    middle = first + third
-    weights = jnp.stack([first, (middle + second) / 2, (middle - second) / 2, third])
-    weights = lax.optimization_barrier(weights)  # (4, 3 x inputs, outputs)
+    (height, width), filtering = window.out, _filtering(window)
+    taps = list(kernel.reshape(3, -1, kernel.shape[1]))
+    weights = lax.optimization_barrier(jnp.stack([combined(row, taps) for row in filtering.taps]))
+    # (points, 3 x inputs, outputs) and (points, 3 x inputs, tiles x width x batch)
     products = lax.dot_general(weights, _columns(window, x), (((1,), (1,)), ((0,), (0,))))
-    products = products.reshape(4, -1, height // 2, width, x.shape[3])
-    y = jnp.stack([combined(signs, list(products)) for signs in OUTPUTS], 2)
+    products = list(products.reshape(len(weights), -1, height // filtering.rows, width, x.shape[3]))
+    y = jnp.stack([combined(row, products) for row in filtering.outputs], 2)
     return y.reshape(-1, height, width, x.shape[3]), (x, weights)
 
 
 def _columns(window: Window, x: Any) -> Any:
-    """The sums of rows at the three places of the window across: (4, 3 x inputs, pairs of rows x width x batch)."""
-    height, width = window.out
-    pairs = phases(window, x).reshape(x.shape[0], height // 2 + 1, 2, width + 2, x.shape[3])
-    rows = [pairs[:, i // 2 : i // 2 + height // 2, i % 2] for i in range(4)]
-    sums = lax.optimization_barrier(jnp.stack([combined(signs, rows) for signs in INPUTS]))
-    return jnp.concatenate([sums[:, :, :, j : j + width] for j in range(3)], 1).reshape(4, 3 * x.shape[0], -1)
+    """The sums of rows at the three places of the window across: (points, 3 x inputs, tiles x width x batch)."""
+    (height, width), filtering = window.out, _filtering(window)
+    steps = [
+        (before, out + 2 - size - before, 0)
+        for size, before, out in zip(window.sizes, window.before, window.out, strict=True)
+    ]
+    padded = lax.optimization_barrier(lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *steps, (0, 0, 0)]))
+    m = filtering.rows
+    rows = [padded[:, i : i + height - m + 1 : m] for i in range(m + 2)]
+    sums = lax.optimization_barrier(jnp.stack([combined(row, rows) for row in filtering.inputs]))
+    across = jnp.concatenate([sums[:, :, :, j : j + width] for j in range(3)], 1)
+    return across.reshape(m + 2, 3 * x.shape[0], -1)
 
 
 def _backward(window: Window, saved: Any, dy: Any) -> tuple[Any, Any]:
     x, weights = saved
+    filtering = _filtering(window)
+    m = filtering.rows
     # made again, not kept: that takes no longer than to read them from memory; the barrier keeps the two apart
     x, dy = lax.optimization_barrier((x, dy))
     outputs, height, width, batch = dy.shape
-    pairs = dy.reshape(outputs, height // 2, 2, width, batch)
-    parts = jnp.stack([combined(signs, [pairs[:, :, 0], pairs[:, :, 1]]) for signs in turned(OUTPUTS)])
-    parts = lax.optimization_barrier(parts.reshape(4, outputs, -1))
-    first, plus, minus, third = lax.optimization_barrier(_columns(window, x) @ parts.swapaxes(1, 2))
-    middle = (plus + minus) / 2
-    gradient = jnp.concatenate([first + middle, (plus - minus) / 2, middle + third])
-    back = lax.optimization_barrier(weights @ parts).reshape(4, 3, x.shape[0], height // 2, width, batch)
+    split = dy.reshape(outputs, height // m, m, width, batch)
+    rows = [split[:, :, i] for i in range(m)]
+    parts = jnp.stack([combined(row, rows) for row in turned(filtering.outputs)])
+    parts = lax.optimization_barrier(parts.reshape(m + 2, outputs, -1))
+    sums = list(lax.optimization_barrier(_columns(window, x) @ parts.swapaxes(1, 2)))
+    gradient = jnp.concatenate([combined(row, sums) for row in turned(filtering.taps)])
+    back = lax.optimization_barrier(weights @ parts).reshape(m + 2, 3, x.shape[0], height // m, width, batch)
     return _placed(window, back), gradient
 
 
@@ -88,19 +145,20 @@ def dense(window: Window, x: Any, kernel: Any) -> Any:
 
 def _placed(window: Window, back: Any) -> Any:
     """The gradient of the image from that of the sums of rows at each place across."""
-    tile = Window(4, 2, window.sizes, window.before, (window.out[0] // 2, window.out[1]))
-    high, wide = -(-window.sizes[0] // 2), window.sizes[1]
-    columns = turned(INPUTS)
+    filtering = _filtering(window)
+    m, columns = filtering.rows, turned(filtering.inputs)
+    tile = Window(m + 2, m, window.sizes, window.before, (window.out[0] // m, window.out[1]))
+    high, wide = -(-window.sizes[0] // m), window.sizes[1]
 
     def added(phase: int) -> Any:
-        """Rows 2 q + phase of the image."""
+        """Rows m q + phase of the image."""
         terms = []
         for shift in tile.shifts(0):
             place = tile.place(0, phase, shift)
-            if 0 <= place < 4:
+            if 0 <= place < m + 2:
                 terms.append(shifted(combined(columns[place], list(back)), 2, shift, high))
         rows = sum(terms[1:], terms[0])
         return sum(shifted(rows[j], 2, window.before[1] - j, wide) for j in range(3))
 
-    image = jnp.stack([added(0), added(1)], 2).reshape(-1, 2 * high, wide, back.shape[-1])
+    image = jnp.stack([added(phase) for phase in range(m)], 2).reshape(-1, m * high, wide, back.shape[-1])
     return image[:, : window.sizes[0]]
