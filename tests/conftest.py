@@ -4,6 +4,7 @@ Warnings are errors through `pyproject.toml`.
 """
 
 import atexit
+import gc
 import importlib
 import os
 import pathlib
@@ -29,6 +30,9 @@ os.environ["JAX_COMPILATION_CACHE_DIR"] = PROGRAMS
 jax.config.update("jax_compilation_cache_dir", PROGRAMS)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 matplotlib.use("Agg")
+# Programs and traces are many objects that live long: to look through them again after every 700 new ones takes a
+# minute of the suite.
+gc.set_threshold(50_000)
 
 # No deadline: the first example of a test compiles. In CI the examples are the same in every run.
 hypothesis.settings.register_profile("default", deadline=None)

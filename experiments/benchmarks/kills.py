@@ -5,8 +5,8 @@ starting it again in the same folder ends with the same tables and the same figu
 behind; no start trains again what was committed before, and inside a cell at most the steps since the last state.
 
 Method: the run is an experiment on fits of laws and a small sweep over images with curves, in one folder, as in
-production. It runs once undisturbed. Then it is killed, half of the times after a random part of the undisturbed time,
-half of the times at a moment that it reports by itself (a training call done, a file written but not yet renamed, a fit
+production. It runs once undisturbed. Then it is killed, a third of the times after a random part of the undisturbed
+time, otherwise at a moment that it reports by itself (a training call done, a file written but not yet renamed, a fit
 done, a table written), and started again. In the end it runs to its end, and everything is compared. States inside
 cells follow every call of the program unless writing them takes more than a tenth of the time; what was lost is
 printed. With `--share 1` they follow every call whatever that costs, and losing more than one is a failure.
@@ -237,10 +237,11 @@ def campaign(settings: Settings, folder: pathlib.Path) -> tuple[list[Kill], list
     while len(kills) < settings.kills:
         number = len(kills)
         target = folder / f"killed-{finished}"
-        if number % 2:
-            aimed, count, limit = MOMENTS[number // 2 % len(MOMENTS)], choose.randint(1, 4), 10 * whole.alive
-        else:
+        if number % 3 == 2:
             aimed, count, limit = "any", 0, choose.uniform(0.1, 1.0) * whole.alive
+        else:
+            moment = MOMENTS[(number - number // 3) % len(MOMENTS)]
+            aimed, count, limit = moment, choose.randint(1, 4), 10 * whole.alive
         found = follow(*start(target, cache, aimed, settings.share), aimed, count, limit)
         found = dataclasses.replace(found, lost=lost(kills[-1], found) if kills and last == target else 0)
         if found.lost > CHUNK and settings.share == 1:
