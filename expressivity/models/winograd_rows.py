@@ -1,23 +1,26 @@
 """Convolutions of 3 x 3 at stride 1 with fewer multiplications, in the layout (channels, height, width, batch).
 
-Outputs y_0 .. y_(m-1) of a filter with three taps, read as polynomials, are the transposed product of one of degree
-m - 1 and one of degree 2: m + 2 values at different points determine it, one of them at infinity. So m neighbouring
-outputs need m + 2 products, not 3 m:
+The product of a polynomial of degree m - 1 and one of degree 2 takes m + 2 multiplications: it is determined by its
+values at m + 2 points, one of which may be infinity. Transposed, m neighbouring outputs of a filter with three taps
+take m + 2 multiplications, not 3 m:
 
     y = A ((G w) * (B x)),
 
-where * is entry by entry, and row i of A holds the i-th powers of the points (S. Winograd, Arithmetic Complexity of
-Computations, 1980; A. Lavin and S. Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016). The filter runs
-down the image, over m rows at a time, where every sum is one of whole rows; the three taps across are inputs of the
-same matrix product. With m = 4 that is half of the multiplications, forward and in both gradients, and half of the
-memory of the plain sum, with m = 2 two thirds of both. Filtering in both directions would take a quarter, but six times
-as many operations, each of which is compiled.
+where * is entry by entry. Column p of A holds the powers of the p-th point (at infinity, 1 in the last row), row p of G
+the value of w at it, divided by its differences from the other points, and row p of B the coefficients of the
+polynomial that vanishes at the other points (S. Winograd, Arithmetic Complexity of Computations, 1980; A. Lavin and
+S. Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016). The filter runs down the image, over m rows at a
+time, where every sum is one of whole rows; the three taps across are inputs of the same matrix product. With m = 4 that
+is half of the multiplications, forward and in both gradients, and half of the memory of the plain sum, with m = 2 two
+thirds of both. Filtering in both directions would take a quarter, but six times as many operations, each of which is
+compiled.
 
 The numbers are those of `channel_products.dense` up to rounding: in float32 the root mean square error of the result
 and of both gradients grows less than threefold with m = 4, at the points 0, ±3/4, ±3/2, and less than twofold with
-m = 2, at 0, ±1. (At 0, ±1, ±2, which are in use, it grows more than threefold.)
+m = 2, at 0, ±1. (At 0, ±1, ±2, as m = 4 is mostly written down, that of the gradients grows more than threefold.)
 """
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -45,21 +48,23 @@ class Filtering(NamedTuple):
 
     @classmethod
     def at(cls, *points: Fraction | int) -> "Filtering":
-        """One output fewer than points, of which one more is at infinity (A. L. Toom 1963, S. A. Cook 1966)."""
-        count, outputs = len(points) + 1, len(points) - 1
+        """One output fewer than points, of which one more is at infinity (A. L. Toom 1963, S. A. Cook 1966).
+
+        Raises:
+            ZeroDivisionError: If two points are the same.
+
+        >>> Filtering.at(0, 1, -1).inputs
+        [[-1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 1.0, 0.0], [0.0, -1.0, 1.0, 0.0], [0.0, -1.0, 0.0, 1.0]]
+        """
+        outputs = len(points) - 1
+        powers = [[float(Fraction(point) ** i) for point in points] + [float(i == outputs - 1)] for i in range(outputs)]
         taps, inputs = [], []
         for number, point in enumerate(points):
             others = [*points[:number], *points[number + 1 :]]
-            scale = Fraction(1)
-            for other in others:
-                scale *= point - other
+            scale = math.prod(Fraction(point - other) for other in others)
             taps.append([float(Fraction(point) ** j / scale) for j in range(3)])
             inputs.append([*_with_zeros_at(others), 0.0])
-        taps.append([0.0, 0.0, 1.0])
-        inputs.append(_with_zeros_at(points))
-        powers = [[float(Fraction(point) ** i) for point in points] + [float(i == outputs - 1)] for i in range(outputs)]
-        assert len(inputs) == len(inputs[0]) == count
-        return cls(powers, taps, inputs)
+        return cls(powers, [*taps, [0.0, 0.0, 1.0]], [*inputs, _with_zeros_at(points)])
 
 
 def _with_zeros_at(points: Sequence[Fraction | int]) -> list[float]:
