@@ -64,6 +64,8 @@ class Settings:
     batch: int = 32
     threads: int = 0
     """Threads of PyTorch; 0 leaves its default."""
+    plain: bool = True
+    """Whether the network by `lax.conv_general_dilated` is timed as well, by far the slowest."""
     lanes: bool = True
     """Whether two seeds in two threads are timed against one after the other."""
 
@@ -237,7 +239,8 @@ def torch_peer(net: str, size: int, settings: Settings, channels_last: bool) -> 
 def time_net(net: str, size: int, settings: Settings, torch: bool) -> dict[str, Any]:
     """Seconds an image in every round, by peer; the peak in every round; the share of the cores others used."""
     runs, compiled = engine(net, size, settings)
-    runs["jax, lax.conv"] = jax_plain(net, size, settings)
+    if settings.plain:
+        runs["jax, lax.conv"] = jax_plain(net, size, settings)
     if torch:
         runs["torch, channels_last"] = torch_peer(net, size, settings, True)
         runs["torch, NCHW"] = torch_peer(net, size, settings, False)

@@ -20,6 +20,8 @@ from expressivity.models.walk import Padding, pads
 _SMALL = 32768
 # Pixels of a batch up to which the gradient of a kernel is better computed from a transposed copy (measured likewise).
 _FEW = 256
+# Pixels in a row of a loop that is written out when it adds up many arrays; twice as many for one or two (likewise).
+_RUN = 8
 
 
 class Window(NamedTuple):
@@ -219,7 +221,7 @@ def _depthwise_forward(window: Window, x: Any, kernel: Any) -> tuple[Any, Any]:
 
 def _depthwise_backward(window: Window, saved: Any, dy: Any) -> tuple[Any, Any]:
     split, kernel = saved
-    gradient = _totals([_wide(tap) * _wide(dy) for tap in taps(window, split)])
+    gradient = totals(*(_wide(tap) * _wide(dy) for tap in taps(window, split)))
     # every pixel of the input is a sum over shifts of dy, with the kernel's entry of its phase or 0
     s, k = window.stride, window.kernel
     shifted, square, terms = _shifted(window, dy), kernel.reshape(k, k, -1), []
@@ -266,10 +268,15 @@ RECTIFIERS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
 
 @jax.jit
 def moments(x: Any) -> tuple[Any, Any]:
-    """Mean and variance of every channel, in float32 at least: a mean over 100,000 numbers is lost in bfloat16."""
-    count = x.size // x.shape[0]
-    mean = total(lambda part: part, x) / count
-    return mean, total(lambda part: jnp.square(part - channelwise(mean, part)), x) / count
+    """Mean and variance of every channel, in float32 at least: a mean over 100,000 numbers is lost in bfloat16.
+
+    Both in one pass: of the distances d to one of the channel's own numbers, the variance is mean(d²) - mean(d)². What
+    is lost in this difference does not grow with the channel's distance from 0 (Chan, Golub and LeVeque 1983).
+    """
+    x = _wide(x)
+    pivot = x[:, :1, :1, :1]
+    first, second = totals(x - pivot, jnp.square(x - pivot)) / (x.size // x.shape[0])
+    return pivot[:, 0, 0, 0] + first, jnp.maximum(second - jnp.square(first), 0)
 
 
 def _affine(x: Any, gain: Any, offset: Any) -> Any:
@@ -284,26 +291,18 @@ def _normalised_forward(
 
 
 def _normalised_backward(rectifier: str, saved: tuple[Any, ...], dy: Any) -> tuple[Any, ...]:
-    x, scale, shift, mean, root = saved
+    given, scale, shift, mean, root = saved
     gain = scale * root
-    offset = shift - mean * gain
-    slope = RECTIFIERS[rectifier][1]
-
-    def passed(x: Any, dy: Any) -> Any:
-        if not rectifier:
-            return dy
+    x, dy = _wide(given), _wide(dy)
+    if rectifier:
         # the sign is that of the forward pass, taken in the same precision
-        return jnp.where(slope(_affine(x.astype(saved[0].dtype), gain, offset)), dy, jnp.zeros_like(dy))
-
-    def unit(x: Any) -> Any:
-        return (x - channelwise(mean, x)) * channelwise(root, x)
-
-    first = total(passed, x, dy)
-    second = total(lambda x, dy: passed(x, dy) * unit(x), x, dy)
+        slope = RECTIFIERS[rectifier][1](_affine(given, gain, shift - mean * gain))
+        dy = jnp.where(slope, dy, jnp.zeros_like(dy))
+    unit = (x - channelwise(mean, x)) * channelwise(root, x)
+    first, second = totals(dy, dy * unit)
     count = x.size // x.shape[0]
-    wide = _wide(x)
-    inner = passed(wide, _wide(dy)) - channelwise(first / count, wide) - unit(wide) * channelwise(second / count, wide)
-    dx = (channelwise(gain, wide) * inner).astype(x.dtype)
+    inner = dy - channelwise(first / count, x) - unit * channelwise(second / count, x)
+    dx = (channelwise(gain, x) * inner).astype(given.dtype)
     zero = jnp.zeros_like(mean)
     return dx, second.astype(scale.dtype), first.astype(shift.dtype), zero, zero
 
@@ -318,25 +317,29 @@ def normalised(rectifier: str, x: Any, scale: Any, shift: Any, mean: Any, root: 
     return _normalised_forward(rectifier, x, scale, shift, mean, root)[0]
 
 
-def total(term: Callable[..., Any], *arrays: Any) -> Any:
-    """The sum of term(*arrays) over all but the channels, in float32 at least.
+def totals(*terms: Any) -> Any:
+    """The sums of several arrays over all but the channels, (terms, channels).
 
-    In two stages: pixels first, where the batch is a long inner axis, then the batch.
+    In one loop for all of them, since XLA gives the sum of one array to a library for which it must first be written.
+    Runs of pixels come first, short enough for the compiler to write them out: then it adds whole vectors along the
+    batch, where the loop over all pixels adds number by number (four times the time). What is left is small.
     """
-    return term(*map(_wide, arrays)).sum((1, 2)).sum(-1)
+    channels, height, width, batch = terms[0].shape
+    pixels, longest = height * width, _RUN if len(terms) > 2 else 2 * _RUN
+    run = pixels if pixels <= longest else max(k for k in range(1, longest + 1) if width % k == 0)
+    sums = list(terms)
+    if run > 1:
+        sums = _added([term.reshape(channels, -1, run, batch) for term in sums], 2)
+    if pixels // run > _RUN:
+        sums = _added([term.reshape(channels, -1, batch) for term in sums], 1)
+    return jnp.stack(_added([term.reshape(channels, -1) for term in sums], 1))
 
 
-def _totals(terms: Sequence[Any]) -> Any:
-    """The sum of each array over all but the channels, (terms, channels): pixels first, all of them in one loop.
-
-    Sums one by one would be given to a library that reads whole arrays, so that XLA copies every tap of a window first.
-    """
-
+def _added(terms: Sequence[Any], axis: int) -> list[Any]:
     def add(some: Any, others: Any) -> Any:
         return [a + b for a, b in zip(some, others, strict=True)]
 
-    zeros = [jnp.zeros((), term.dtype) for term in terms]
-    return jnp.stack(lax.reduce(list(terms), zeros, add, (1, 2))).sum(-1)
+    return lax.reduce(list(terms), [jnp.zeros((), term.dtype) for term in terms], add, (axis,))
 
 
 def _wide(x: Any) -> Any:

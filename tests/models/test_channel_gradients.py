@@ -340,6 +340,53 @@ def test_batch_norm_and_rectifier_have_the_gradients_of_the_plain_ones(rectifier
         compare((y, back(ct)), (y_plain, back_plain(ct.astype(jnp.float64))), TOLERANCES[dtype])
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    "shape", [(2, 1, 1, 1), (3, 2, 4, 3), (1, 17, 19, 2), (2, 5, 32, 1), (2, 32, 6, 3), (1, 3, 7, 40)]
+)
+@pytest.mark.parametrize("number", [1, 2, 9])
+def test_sums_of_several_arrays_are_those_of_each(number, shape, dtype):
+    with jax.enable_x64(True):
+        terms = np.random.default_rng(number).normal(size=(number, *shape)).astype(dtype)
+        sums = products.totals(*map(jnp.asarray, terms))
+        expected = terms.astype(float).sum((2, 3, 4))
+        assert sums.dtype == dtype
+        assert sums.shape == (number, shape[0])
+        most = np.abs(terms.astype(float)).sum((2, 3, 4))
+        assert (np.abs(sums - expected) <= 8 * np.finfo(dtype).eps * most).all()
+
+
+@settings(max_examples=25)
+@given(
+    st.integers(0, 1000),
+    st.sampled_from([(1, 1, 2), (4, 4, 8), (5, 7, 3), (16, 32, 4)]),
+    st.sampled_from([0.0, -1.0, 300.0, 1e4, -1e6]),
+    st.sampled_from([1e-3, 1.0, 50.0]),
+    st.sampled_from([0.0, 10.0, 1e4]),
+)
+def test_the_variance_in_one_pass_loses_only_what_its_pivot_costs(seed, sizes, away, deviation, outlier):
+    # relative error of (1 + z^2) roundings, where the pivot is z standard deviations from the mean; z^2 < numbers
+    x = np.random.default_rng(seed).normal(away, deviation, size=(2, *sizes))
+    x[:, 0, 0, 0] += outlier * deviation
+    for dtype in ("float32", "float64"):
+        with jax.enable_x64(True):
+            given = x.astype(dtype)
+            mean, variance = (np.asarray(a, float) for a in products.moments(jnp.asarray(given)))
+        exact = given.astype(np.longdouble)
+        centre, square = exact.mean((1, 2, 3)), exact.var((1, 2, 3))
+        eps, pivot = np.finfo(dtype).eps, exact[:, 0, 0, 0] - centre
+        assert (variance >= 0).all()
+        assert (np.abs(variance - square) <= 16 * eps * (square + pivot**2)).all()
+        assert (np.abs(mean - centre) <= 16 * eps * (np.abs(centre) + np.sqrt(square) + np.abs(pivot))).all()
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -1e30, 3e-30])
+def test_a_constant_channel_has_no_variance_at_all(value):
+    mean, variance = products.moments(jnp.full((2, 8, 5, 3), value, jnp.float32))
+    assert (mean == np.float32(value)).all()
+    assert (variance == 0).all()
+
+
 def test_a_bias_gets_the_sum_of_its_channel():
     dy = jnp.arange(24.0).reshape(2, 3, 2, 2)
     _, back = jax.vjp(products.add_bias, jnp.zeros_like(dy), jnp.zeros(2))
