@@ -144,15 +144,17 @@ def dense(window: Window, x: Any, kernel: Any) -> Any:
     return _dense_forward(window, x, kernel)[0]
 
 
-def columns(window: Window, x: Any) -> Any:
-    """What the window sees, (places x channels, pixels x batch).
+def columns(window: Window, x: Any, ones: int = 0) -> Any:
+    """What the window sees, (places x channels, pixels x batch), and below it rows of ones.
 
-    Joined in two stages, since long lists are copied serially.
+    Joined in two stages, since long lists are copied serially; the ones in the second, since a third costs as much again.
     """
-    if window.whole:
+    if window.whole and not ones:
         return x.reshape(x.shape[0], -1)
     seen, k = taps(window, phases(window, x)), window.kernel
     rows = [jnp.concatenate(seen[i * k : (i + 1) * k]) for i in range(k)]
+    if ones:
+        rows.append(jnp.ones((ones, *window.out, x.shape[3]), x.dtype))
     joined = jnp.concatenate([lax.optimization_barrier(row) for row in rows])
     return joined.reshape(joined.shape[0], -1)
 
@@ -221,7 +223,7 @@ def _depthwise_forward(window: Window, x: Any, kernel: Any) -> tuple[Any, Any]:
 
 def _depthwise_backward(window: Window, saved: Any, dy: Any) -> tuple[Any, Any]:
     split, kernel = saved
-    gradient = totals(*(_wide(tap) * _wide(dy) for tap in taps(window, split)))
+    gradient = jnp.stack(totals(*(_wide(tap) * _wide(dy) for tap in taps(window, split))))
     # every pixel of the input is a sum over shifts of dy, with the kernel's entry of its phase or 0
     s, k = window.stride, window.kernel
     shifted, square, terms = _shifted(window, dy), kernel.reshape(k, k, -1), []
@@ -275,7 +277,7 @@ def moments(x: Any) -> tuple[Any, Any]:
     """
     x = _wide(x)
     pivot = x[:, :1, :1, :1]
-    first, second = totals(x - pivot, jnp.square(x - pivot)) / (x.size // x.shape[0])
+    first, second = (total / (x.size // x.shape[0]) for total in totals(x - pivot, jnp.square(x - pivot)))
     return pivot[:, 0, 0, 0] + first, jnp.maximum(second - jnp.square(first), 0)
 
 
@@ -317,8 +319,8 @@ def normalised(rectifier: str, x: Any, scale: Any, shift: Any, mean: Any, root: 
     return _normalised_forward(rectifier, x, scale, shift, mean, root)[0]
 
 
-def totals(*terms: Any) -> Any:
-    """The sums of several arrays over all but the channels, (terms, channels).
+def totals(*terms: Any) -> list[Any]:
+    """The sums of several arrays over all but the channels.
 
     In one loop for all of them, since XLA gives the sum of one array to a library for which it must first be written.
     Runs of pixels come first, short enough for the compiler to write them out: then it adds whole vectors along the
@@ -329,17 +331,19 @@ def totals(*terms: Any) -> Any:
     run = pixels if pixels <= longest else max(k for k in range(1, longest + 1) if width % k == 0)
     sums = list(terms)
     if run > 1:
-        sums = _added([term.reshape(channels, -1, run, batch) for term in sums], 2)
+        sums = added([term.reshape(channels, -1, run, batch) for term in sums], (2,))
     if pixels // run > _RUN:
-        sums = _added([term.reshape(channels, -1, batch) for term in sums], 1)
-    return jnp.stack(_added([term.reshape(channels, -1) for term in sums], 1))
+        sums = added([term.reshape(channels, -1, batch) for term in sums], (1,))
+    return added([term.reshape(channels, -1) for term in sums], (1,))
 
 
-def _added(terms: Sequence[Any], axis: int) -> list[Any]:
+def added(terms: Sequence[Any], axes: tuple[int, ...]) -> list[Any]:
+    """The sums of several arrays over the same axes, in one loop."""
+
     def add(some: Any, others: Any) -> Any:
         return [a + b for a, b in zip(some, others, strict=True)]
 
-    return lax.reduce(list(terms), [jnp.zeros((), term.dtype) for term in terms], add, (axis,))
+    return lax.reduce(list(terms), [jnp.zeros((), term.dtype) for term in terms], add, axes)
 
 
 def _wide(x: Any) -> Any:

@@ -32,9 +32,8 @@ def saves_time(x: Any, kernel: Any) -> bool:
 
 
 def _forward(window: Window, x: Any, kernel: Any, bias: Any) -> tuple[Any, Any]:
-    columns = products.columns(window, x)
-    more = _MULTIPLE - columns.shape[0] % _MULTIPLE  # the first of these rows is that of the bias
-    columns = lax.optimization_barrier(jnp.concatenate([columns, jnp.ones((more, columns.shape[1]), x.dtype)]))
+    more = _MULTIPLE - len(kernel) % _MULTIPLE  # the first of these rows is that of the bias
+    columns = products.columns(window, x, more)
     rows = jnp.concatenate([kernel.T, bias[:, None], jnp.zeros((kernel.shape[1], more - 1), x.dtype)], 1)
     y = lax.optimization_barrier(rows) @ columns
     return y.reshape(-1, *window.out, x.shape[3]), (columns, kernel)

@@ -24,7 +24,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
-from expressivity.models.channel_products import Window, joined, outer, phases, taps, with_gradient
+from expressivity.models.channel_products import Window, added, joined, outer, phases, taps, with_gradient
 
 Grid = list[list[Any]]
 
@@ -66,9 +66,7 @@ def _forward(window: Window, x: Any, kernel: Any) -> tuple[Any, Any]:
 def _backward(window: Window, saved: Any, dy: Any) -> tuple[Any, Any]:
     columns, weights = saved
     outputs, height, width, batch = dy.shape
-    split = dy.reshape(outputs, height // 2, 2, width // 2, 2, batch)
-    parts = _both(turned(OUTPUTS), [[split[:, :, i, :, j] for j in range(2)] for i in range(2)])
-    flat = [lax.optimization_barrier(part.reshape(outputs, -1)) for row in parts for part in row]
+    flat = [part.reshape(outputs, -1) for part in _sums_of_outputs(dy)]
     gradients = [outer(column, part) for column, part in zip(columns, flat, strict=True)]
     back = [lax.optimization_barrier(weight @ part) for weight, part in zip(weights, flat, strict=True)]
     inputs = weights[0].shape[0] // len(GROUPS[0]) ** 2
@@ -103,19 +101,37 @@ def turned(table: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
     return list(zip(*table, strict=True))
 
 
+def _sums_of_outputs(dy: Any) -> list[Any]:
+    """For each pair of groups of products, the sum of the outputs of a tile that they enter, as a product enters all.
+
+    One loop with nine results, since nine loops read the gradient nine times, and are joined with the change of shape
+    that follows, which keeps them from being vectorised (six times the time).
+    """
+    outputs, height, width, batch = dy.shape
+    split = dy.reshape(outputs, height // 2, 2, width // 2, 2, batch)
+    row, column = (lax.broadcasted_iota(jnp.int32, split.shape, axis) for axis in (2, 4))
+
+    def entered(group: int, number: Any, x: Any) -> Any:
+        into = [output for output in range(2) if OUTPUTS[output][group]]
+        return x if len(into) == 2 else jnp.where(number == into[0], x, 0)
+
+    terms = [entered(down, row, entered(across, column, split)) for down in range(3) for across in range(3)]
+    return added(terms, (2, 4))
+
+
 def _tile(window: Window) -> Window:
     """The window that a tile of 2 x 2 outputs sees."""
     return Window(5, 4, window.sizes, window.before, (window.out[0] // 2, window.out[1] // 2))
 
 
 def _stacked(grid: Grid) -> list[Any]:
-    """For each pair of groups, its arrays one after the other: (members x channels, the rest)."""
-    joined = []
-    for down in GROUPS:
-        for across in GROUPS:
-            parts = [grid[i][j].reshape(grid[i][j].shape[0], -1) for i in down for j in across]
-            joined.append(jnp.concatenate([lax.optimization_barrier(part) for part in parts]))
-    return joined
+    """For each pair of groups, its arrays one after the other: (members x channels, the rest).
+
+    They are joined in the shape in which they are computed, which saves a tenth of a training step of allconv6.
+    """
+    groups = [[grid[i][j] for i in down for j in across] for down in GROUPS for across in GROUPS]
+    arrays = [jnp.concatenate(members) for members in groups]
+    return [array.reshape(len(array), -1) for array in arrays]
 
 
 def _parted(joined: Sequence[Any], shape: tuple[int, ...]) -> Grid:
@@ -140,7 +156,7 @@ def _placed(window: Window, products: Grid) -> Any:
     tile, columns = _tile(window), turned(INPUTS)
     counts = [-(-size // tile.stride) for size in window.sizes]
 
-    def added(arrays: Sequence[Any], phase: int, axis: int) -> Any:
+    def placed(arrays: Sequence[Any], phase: int, axis: int) -> Any:
         signs, moved = [], []
         for shift in tile.shifts(axis):
             place = tile.place(axis, phase, shift)
@@ -150,8 +166,8 @@ def _placed(window: Window, products: Grid) -> Any:
                     moved.append(shifted(array, axis + 1, shift, counts[axis]))
         return lax.optimization_barrier(combined(signs, moved))
 
-    rows = [[added(line, phase, 0) for line in zip(*products, strict=True)] for phase in range(tile.stride)]
-    return joined(tile, _woven([[added(row, phase, 1) for phase in range(tile.stride)] for row in rows]))
+    rows = [[placed(line, phase, 0) for line in zip(*products, strict=True)] for phase in range(tile.stride)]
+    return joined(tile, _woven([[placed(row, phase, 1) for phase in range(tile.stride)] for row in rows]))
 
 
 def shifted(x: Any, axis: int, by: int, length: int) -> Any:

@@ -348,7 +348,7 @@ def test_batch_norm_and_rectifier_have_the_gradients_of_the_plain_ones(rectifier
 def test_sums_of_several_arrays_are_those_of_each(number, shape, dtype):
     with jax.enable_x64(True):
         terms = np.random.default_rng(number).normal(size=(number, *shape)).astype(dtype)
-        sums = products.totals(*map(jnp.asarray, terms))
+        sums = jnp.stack(products.totals(*map(jnp.asarray, terms)))
         expected = terms.astype(float).sum((2, 3, 4))
         assert sums.dtype == dtype
         assert sums.shape == (number, shape[0])
