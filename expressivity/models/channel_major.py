@@ -20,19 +20,6 @@ from expressivity.models.channel_products import Window, channelwise
 from expressivity.models.layers import BatchNorm, Conv, Dense, Layers, Moments
 from expressivity.models.walk import Padding, blend, find_layer
 
-# Images turned at a time where one group after the other is faster: where images lie a multiple of so many bytes apart,
-# their equal pixels compete for the same few lines of the cache.
-_GROUP, _PAGE = 4, 4096
-
-
-def batch_last(x: Any) -> Any:
-    """Images (batch, height, width, channels) as (channels, height, width, batch)."""
-    batch, height, width, channels = x.shape
-    if height * width * channels * x.dtype.itemsize % _PAGE or batch % _GROUP or batch == _GROUP:
-        return x.transpose(3, 1, 2, 0)
-    groups = lax.map(lambda group: group.reshape(_GROUP, -1).T, x.reshape(-1, _GROUP, *x.shape[1:]))
-    return groups.reshape(-1, *x.shape[1:], _GROUP).transpose(3, 1, 2, 0, 4).reshape(channels, height, width, batch)
-
 
 def _dense(window: Window, x: Any, kernel: Any) -> Any:
     ways = [way for way in (winograd, winograd_rows) if way.saves_time(window, x, kernel)]

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from expressivity.models.channel_major import ChannelMajor, batch_last
+from expressivity.models.channel_major import ChannelMajor
 from expressivity.models.family import WidthLike, as_width
 from expressivity.models.layers import RULES, Layers, LayerSpec, Rule, he, initial_layers, initial_moments
 from expressivity.models.walk import Forward, Outline
@@ -147,7 +147,7 @@ def _walk(
     if decay is not None:
         normalise = net.batch_norm
         net.batch_norm = lambda name, x, epsilon=1e-5, **_: normalise(name, x, epsilon, decay)
-    logits = family.forward(net, batch_last(x)).T if layout == "batch_last" else family.forward(net, x)
+    logits = family.forward(net, x.transpose(3, 1, 2, 0)).T if layout == "batch_last" else family.forward(net, x)
     return logits, net.state(state) if training else state
 
 

@@ -10,8 +10,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from expressivity.models import channel_major, first_layer, winograd, winograd_rows
 from expressivity.models import channel_products as products
+from expressivity.models import first_layer, winograd, winograd_rows
 from expressivity.models.channel_products import Window
 from expressivity.models.walk import pads
 
@@ -291,14 +291,6 @@ def test_minimal_filtering_is_used_where_it_saves_time():
     assert not rows(channels=16)
     assert not rows(batch=31)
     assert not rows(dtype=jnp.bfloat16)
-
-
-@pytest.mark.parametrize("shape", [(8, 32, 32, 1), (12, 64, 16, 3), (4, 32, 32, 1), (9, 32, 32, 1), (8, 28, 28, 1)])
-@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
-def test_images_are_turned_as_they_are(shape, dtype):
-    with jax.enable_x64(True):
-        x = jnp.arange(np.prod(shape)).reshape(shape).astype(dtype)
-        assert (channel_major.batch_last(x) == x.transpose(3, 1, 2, 0)).all()
 
 
 @settings(max_examples=6)
