@@ -2,11 +2,10 @@
 
 Goals: a training step in the layout (channels, height, width, batch) trains at least 4 times as many images a second
 as PyTorch (channels_last) for MobileNet 0.25 at 32 pixels and 2 times at 64, 1.25 times for MobileNet 1.0 at 64, 2.5
-and 1.5 times for allconv6_1 at 32 and 64, 1.6 and 1.4 times for allconv6, more than once for WRN-16-2 at 32; every net
-compiles in under 10 s; two seeds in two threads are never slower than one after the other. On two cores four of the
-eight ratios were reached when they were timed last; those of MobileNet 0.25 (3.42 to 4.66 at 32 pixels, 1.88 to 2.10 at
-64), allconv6 at 64 pixels (1.36 and 1.42) and WRN-16-2 (median 1.08, 0.91 in the worst round) were on either side of
-their goals, as was the time in which WRN-16-2 is compiled. The page on images has the numbers.
+and 1.5 times for allconv6_1 at 32 and 64, 1.6 and 1.4 times for allconv6, more than once for WRN-16-2 at 32; every
+net compiles in under 10 s; two seeds in two threads are never slower than one after the other. The page on images has
+the ratios of the last run: on two cores five of the eight were reached; allconv6_1 at 64 pixels (1.47), allconv6 at
+64 (1.13 to 1.42 in several runs) and WRN-16-2 (0.90 to 1.14) were not, or not in every run.
 
 Method: a step is cross-entropy, gradient and SGD with momentum 0.9 on a batch of 32. The package takes its steps
 inside of one compiled `lax.scan`; JAX's own convolutions are slow there and take theirs one call at a time. Peers take
