@@ -133,13 +133,16 @@ def _end(law: Law, fit: Fit, number: int, drop: Any, cut: float, sign: int, boun
 
 
 def _narrow(excess: Any, inner: float, outer: float) -> float:
-    """Where the excess changes its sign between two points, to 5e-5 of their distance."""
+    """Where the excess changes its sign between two points, to 5e-5 of their distance.
+
+    The point beyond, so that an interval shorter than that still holds what it has to.
+    """
     for _ in range(2):
         points = np.linspace(inner, outer, 150)
         beyond = np.flatnonzero(excess(points[1:]) > 0)
         index = int(beyond[0]) if len(beyond) else len(points) - 2
         inner, outer = float(points[index]), float(points[index + 1])
-    return inner
+    return outer
 
 
 def _range(law: Law, widths: Any, number: int) -> tuple[float, float]:

@@ -35,6 +35,18 @@ def data(law, spread, seeds=16, root=0, widths=WIDTHS):
 
 
 @pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("root", range(3))
+def test_intervals_hold_the_truth_where_the_data_miss_it_by_roundings(law, root):
+    """An interval shorter than the resolution of its ends is none that ends before the truth."""
+    roundings = np.finfo(float).eps * np.random.default_rng(root).integers(-1, 2, len(WIDTHS))
+    fit = fits.fit_errors(WIDTHS, list(find(law).errors(WIDTHS, TRUTHS[law]) * (1 + roundings)), law, resamples=100)
+    assert fit.accepted
+    for name, truth in TRUTHS[law].items():
+        low, high = fit.intervals[name]
+        assert low <= truth <= high, name
+
+
+@pytest.mark.parametrize("law", LAWS)
 def test_exact_data_give_the_parameters_back(law):
     curve = find(law).errors(WIDTHS, TRUTHS[law])
     fit = fits.fit_errors(WIDTHS, list(curve), law, resamples=100)
