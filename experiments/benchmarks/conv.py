@@ -4,8 +4,9 @@ Goals: a training step in the layout (channels, height, width, batch) trains at 
 as PyTorch (channels_last) for MobileNet 0.25 at 32 pixels and 2 times at 64, 1.25 times for MobileNet 1.0 at 64, 2.5
 and 1.5 times for allconv6_1 at 32 and 64, 1.6 and 1.4 times for allconv6, more than once for WRN-16-2 at 32; every
 net compiles in under 10 s; two seeds in two threads are never slower than one after the other. The page on images has
-the ratios of the last run: on two cores five of the eight were reached; allconv6_1 at 64 pixels (1.25 to 1.85 in
-several runs), allconv6 at 64 (0.97 to 1.42) and WRN-16-2 (0.90 to 1.14) are reached in some runs and not in others.
+the ratios of the last run, in which five of the eight were reached on two cores. In all runs only those of MobileNet
+1.0 and of allconv6_1 at 32 pixels were; the others, and 10 s of compiling for MobileNets and WRN-16-2, were reached
+in some.
 
 Method: a step is cross-entropy, gradient and SGD with momentum 0.9 on a batch of 32. The package takes its steps
 inside of one compiled `lax.scan`; JAX's own convolutions are slow there and take theirs one call at a time. Peers take

@@ -147,7 +147,8 @@ def dense(window: Window, x: Any, kernel: Any) -> Any:
 def columns(window: Window, x: Any, ones: int = 0) -> Any:
     """What the window sees, (places x channels, pixels x batch), and below it rows of ones.
 
-    Joined in two stages, since long lists are copied serially; the ones in the second, as a third costs as much again.
+    Joined in two stages, since long lists are copied serially. The ones are joined in the second, and not in a third,
+    which would copy everything once more.
     """
     if window.whole and not ones:
         return x.reshape(x.shape[0], -1)

@@ -104,8 +104,8 @@ def turned(table: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
 def _sums_of_outputs(dy: Any) -> list[Any]:
     """For each pair of groups of products, the sum of the outputs of a tile that they enter, as a product enters all.
 
-    One loop with nine results, since nine loops read the gradient nine times, and are joined with the change of shape
-    that follows, which keeps them from being vectorised (six times the time).
+    In one loop, since nine loops would each read the gradient and take the change of shape that follows into them,
+    which costs more than the sums (measured on one core and on two).
     """
     outputs, height, width, batch = dy.shape
     split = dy.reshape(outputs, height // 2, 2, width // 2, 2, batch)
@@ -127,7 +127,7 @@ def _tile(window: Window) -> Window:
 def _stacked(grid: Grid) -> list[Any]:
     """For each pair of groups, its arrays one after the other: (members x channels, the rest).
 
-    They are joined in the shape in which they are computed, which saves a tenth of a training step of allconv6.
+    They are joined in the shape in which they are computed, which is faster (measured on two cores).
     """
     groups = [[grid[i][j] for i in down for j in across] for down in GROUPS for across in GROUPS]
     arrays = [jnp.concatenate(members) for members in groups]

@@ -133,9 +133,9 @@ def _end(law: Law, fit: Fit, number: int, drop: Any, cut: float, sign: int, boun
 
 
 def _narrow(excess: Any, inner: float, outer: float) -> float:
-    """Where the excess changes its sign between two points, to 5e-5 of their distance.
+    """Just beyond where the excess changes its sign between two points, by at most 5e-5 of their distance.
 
-    The point beyond, so that an interval shorter than that still holds what it has to.
+    Not just before: an interval shorter than that would end at the fit itself.
     """
     for _ in range(2):
         points = np.linspace(inner, outer, 150)
